@@ -1,0 +1,72 @@
+"""The only place that reads the wall clock or a monotonic clock.
+
+The engine never asks for the time: time arrives on rows. Drivers, reports and the command line come here. `HandClock`
+is the clock of tests: it moves only when told to.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Protocol
+
+__all__ = ["Clock", "HandClock", "SystemClock", "cpu_ns", "monotonic_ns", "wall_ns"]
+
+
+class Clock(Protocol):
+    """What a driver needs from a clock."""
+
+    def wall_ns(self) -> int:
+        """Nanoseconds since the Unix epoch, UTC."""
+        ...
+
+    def monotonic_ns(self) -> int:
+        """Nanoseconds from an arbitrary origin; never runs backwards."""
+        ...
+
+
+class SystemClock:
+    """The machine's clocks."""
+
+    def wall_ns(self) -> int:
+        """Nanoseconds since the Unix epoch, UTC."""
+        return time.time_ns()
+
+    def monotonic_ns(self) -> int:
+        """Nanoseconds from an arbitrary origin; never runs backwards."""
+        return time.perf_counter_ns()
+
+
+class HandClock:
+    """A clock that moves only when `advance` is called."""
+
+    def __init__(self, start_ns: int = 0) -> None:
+        self._now_ns = start_ns
+
+    def wall_ns(self) -> int:
+        """Nanoseconds since the Unix epoch, as set by hand."""
+        return self._now_ns
+
+    def monotonic_ns(self) -> int:
+        """The same hand-set value; never runs backwards."""
+        return self._now_ns
+
+    def advance(self, by_ns: int) -> None:
+        """Move forward by `by_ns` nanoseconds; a negative step is refused."""
+        if by_ns < 0:
+            raise ValueError(f"a clock cannot run backwards: asked to advance by {by_ns} ns")
+        self._now_ns += by_ns
+
+
+def wall_ns() -> int:
+    """Nanoseconds since the Unix epoch, UTC, from the machine's clock."""
+    return time.time_ns()
+
+
+def monotonic_ns() -> int:
+    """Nanoseconds from an arbitrary origin, from the machine's high-resolution monotonic clock."""
+    return time.perf_counter_ns()
+
+
+def cpu_ns() -> int:
+    """Nanoseconds of processor time this process has used."""
+    return time.process_time_ns()

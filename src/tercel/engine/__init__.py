@@ -1,0 +1,1 @@
+"""The state block and the one synchronous step over it."""

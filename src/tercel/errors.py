@@ -1,0 +1,88 @@
+"""The one exception tree of tercel.
+
+Exceptions here speak of the environment and of bad input: a file, a line, a configuration, a strategy that does not
+compile. Expected outcomes of trading (a refusal, a reject, an expiry) are rows with a reason code and are never raised.
+Every message says what was expected, what was found, where, and what to do. Each class carries the exit code that the
+command line ends with.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "CapacityError",
+    "ConfigError",
+    "DataError",
+    "GapError",
+    "StorageError",
+    "StrategyCompileError",
+    "StrategyError",
+    "StrategyRuntimeError",
+    "TapeVersionError",
+    "TercelError",
+    "UnitError",
+    "UnknownInstrumentError",
+]
+
+
+class TercelError(Exception):
+    """Root of every error tercel raises on purpose."""
+
+    exit_code = 1
+
+
+class ConfigError(TercelError):
+    """A setting or command-line argument is missing, unknown or out of range."""
+
+    exit_code = 2
+
+
+class UnitError(TercelError, ValueError):
+    """A price or quantity does not lie on its instrument's tick or lot grid, or is not a finite positive number."""
+
+    exit_code = 3
+
+
+class DataError(TercelError):
+    """Input data is malformed: names the file, the line or row, what was found and what to do."""
+
+    exit_code = 3
+
+
+class GapError(DataError):
+    """Update identifiers of a feed do not join: messages are missing."""
+
+
+class UnknownInstrumentError(TercelError, LookupError):
+    """A row, order or argument names an instrument that the run does not have."""
+
+    exit_code = 3
+
+
+class TapeVersionError(DataError):
+    """A tape or journal was written by another format version."""
+
+
+class StorageError(TercelError, OSError):
+    """The disk refused: full, read-only or gone. Nothing half-written is left behind."""
+
+    exit_code = 4
+
+
+class CapacityError(TercelError):
+    """A stated maximum was reached where the run cannot go on; the message names the maximum and how to raise it."""
+
+    exit_code = 5
+
+
+class StrategyError(TercelError):
+    """Something is wrong in a user's strategy."""
+
+    exit_code = 6
+
+
+class StrategyCompileError(StrategyError):
+    """A strategy does not compile: names the user's line, the offending name and what to do."""
+
+
+class StrategyRuntimeError(StrategyError):
+    """A handler raised while running: names the handler, the event row and, where it can be found, the line."""

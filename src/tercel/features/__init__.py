@@ -1,0 +1,1 @@
+"""Indicators and microstructure measures, usable inside strategies."""

@@ -1,0 +1,301 @@
+"""The only module that imports Numba: kernels, addresses, records in raw memory, the kernel cache, warm-up.
+
+A kernel is a plain function under `@kernel`. With NUMBA_DISABLE_JIT=1 every kernel is that plain function and runs in
+the interpreter on the same memory, byte for byte. A kernel that Python calls is declared with `@entry`: it takes only
+integers (addresses, counts, times), because every array argument costs a crossing 45 ns and a record far more.
+
+Numba's disk cache does not notice edits in imported functions and ignores the bounds-check flag, so the cache
+directory is named after a digest of the package's source, the versions and the flags.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import llvmlite
+import numba
+import numpy as np
+from llvmlite import ir
+from numba import carray, types
+from numba.core import cgutils
+from numba.core import config as numba_config
+from numba.extending import intrinsic, overload
+
+from tercel.config import cache_dir
+
+__all__ = [
+    "BOUNDS_CHECK",
+    "COMPILED",
+    "ENTRIES",
+    "Entry",
+    "address_of",
+    "addressof_record",
+    "call_handler",
+    "cycle_counter",
+    "entry",
+    "handler_address",
+    "kernel",
+    "kernel_cache_dir",
+    "package_digest",
+    "record",
+    "records",
+]
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+COMPILED = not numba_config.DISABLE_JIT
+BOUNDS_CHECK = os.environ.get("TERCEL_BOUNDSCHECK", "") == "1"
+
+_PACKAGE = Path(__file__).parent
+
+
+def package_digest() -> str:
+    """Sixteen hex digits that change whenever a source file of tercel, Numba, NumPy, llvmlite or a flag changes."""
+    digest = hashlib.blake2b(digest_size=8)
+    for path in sorted(_PACKAGE.rglob("*.py")):
+        digest.update(str(path.relative_to(_PACKAGE)).encode())
+        digest.update(path.read_bytes())
+    versions = (numba.__version__, np.__version__, llvmlite.__version__, BOUNDS_CHECK)
+    digest.update(repr(versions).encode())
+    return digest.hexdigest()
+
+
+def kernel_cache_dir() -> Path:
+    """Where compiled kernels of exactly this source are kept."""
+    global _cache_path
+    if _cache_path is None:
+        _cache_path = cache_dir() / "kernels" / package_digest()
+    return _cache_path
+
+
+_cache_path: Path | None = None
+
+
+@contextmanager
+def _numba_cache_at(path: Path) -> Iterator[None]:
+    """Point Numba's cache at `path` while a dispatcher is made, and leave other packages' setting alone."""
+    before = numba_config.CACHE_DIR
+    numba_config.CACHE_DIR = str(path)
+    try:
+        yield
+    finally:
+        numba_config.CACHE_DIR = before
+
+
+def kernel(function: F) -> F:
+    """Compile a function that other kernels call: nogil, numpy error model, no bounds checks unless asked for."""
+    if not COMPILED:
+        return function
+    made: F = numba.njit(nogil=True, error_model="numpy", boundscheck=BOUNDS_CHECK)(function)
+    return made
+
+
+def inline_kernel(function: F) -> F:
+    """As `kernel`, but LLVM is told to inline it always: for the few lines of a hot path."""
+    if not COMPILED:
+        return function
+    made: F = numba.njit(nogil=True, error_model="numpy", boundscheck=BOUNDS_CHECK, forceinline=True)(function)
+    return made
+
+
+class Entry:
+    """A compiled function that Python calls with integers only and that returns one integer.
+
+    Call it, or fetch `call` once and call that: `call` is the bare dispatcher, about 250 ns a crossing.
+    """
+
+    def __init__(self, function: Callable[..., int], n_args: int, cache_path: Path | None = None) -> None:
+        self.name = f"{function.__module__.removeprefix('tercel.')}.{function.__name__}"
+        self.function = function
+        self._signature = types.int64(*([types.int64] * n_args)) if COMPILED else None
+        self._cache_path = cache_path
+        self._call: Callable[..., int] | None = None if COMPILED else function
+
+    @property
+    def call(self) -> Callable[..., int]:
+        """The bare compiled function; compiles or loads it from the cache on first use."""
+        if self._call is None:
+            self._call = self.compile()
+        return self._call
+
+    def compile(self) -> Callable[..., int]:
+        """Compile now, or load from the cache."""
+        with _numba_cache_at(self._cache_path or kernel_cache_dir()):
+            dispatcher = numba.njit(
+                self._signature, nogil=True, error_model="numpy", boundscheck=BOUNDS_CHECK, cache=True
+            )(self.function)
+        dispatcher.disable_compile()
+        self._call = dispatcher
+        return dispatcher  # type: ignore[no-any-return]
+
+    def __call__(self, *args: int) -> int:
+        return self.call(*args)
+
+
+#: Every entry of the package, in the order of definition: what `tercel warmup` compiles.
+ENTRIES: list[Entry] = []
+
+
+def entry(function: Callable[..., int]) -> Entry:
+    """Declare a kernel that Python calls. All arguments and the result are int64."""
+    made = Entry(function, function.__code__.co_argcount)
+    ENTRIES.append(made)
+    return made
+
+
+# --- raw memory -------------------------------------------------------------------------------------------------
+
+
+def records(address: int, n: int, dtype: np.dtype) -> Any:  # type: ignore[type-arg]
+    """`n` records of `dtype` that start at `address`; a view, nothing is copied. `dtype` must be a global constant."""
+    key = (address, n, id(dtype))
+    view = _VIEWS.get(key)
+    if view is None:
+        size = max(1, n * dtype.itemsize)
+        buffer = (ctypes.c_char * size).from_address(address)
+        view = np.frombuffer(buffer, dtype=dtype, count=n)
+        if dtype.names is not None:
+            view = view.view(np.recarray)
+        if len(_VIEWS) > 4096:
+            _VIEWS.clear()
+        _VIEWS[key] = view
+    return view
+
+
+_VIEWS: dict[tuple[int, int, int], Any] = {}
+
+
+def record(address: int, dtype: np.dtype) -> Any:  # type: ignore[type-arg]
+    """The one record of `dtype` at `address`; a view. `dtype` must be a global constant."""
+    return records(address, 1, dtype)[0]
+
+
+@intrinsic
+def _pointer(typing_context: Any, address: Any) -> Any:
+    def codegen(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        return builder.inttoptr(args[0], cgutils.voidptr_t)
+
+    return types.voidptr(types.int64), codegen
+
+
+@overload(records, inline="never")
+def _records(address: Any, n: Any, dtype: Any) -> Any:
+    def compiled(address: int, n: int, dtype: Any) -> Any:
+        return carray(_pointer(address), n, dtype)
+
+    return compiled
+
+
+@overload(record, inline="never")
+def _record(address: Any, dtype: Any) -> Any:
+    def compiled(address: int, dtype: Any) -> Any:
+        return carray(_pointer(address), 1, dtype)[0]
+
+    return compiled
+
+
+def addressof_record(row: Any) -> int:
+    """The address of a record that lives in raw memory."""
+    return int(row.__array_interface__["data"][0])
+
+
+@intrinsic
+def _record_address(typing_context: Any, row: Any) -> Any:
+    def codegen(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        return builder.ptrtoint(args[0], ir.IntType(64))
+
+    return types.int64(row), codegen
+
+
+@overload(addressof_record)
+def _addressof_record(row: Any) -> Any:
+    if isinstance(row, types.Record):
+
+        def compiled(row: Any) -> int:
+            return _record_address(row)  # type: ignore[no-any-return]
+
+        return compiled
+    return None
+
+
+def address_of(array: np.ndarray) -> int:  # type: ignore[type-arg]
+    """The address of an array's first byte; the caller keeps the array alive."""
+    return int(array.__array_interface__["data"][0])
+
+
+# --- calls through an address -----------------------------------------------------------------------------------
+
+#: How a handler looks to C: Numba's own calling convention, so that an exception comes back as a status.
+_HANDLER_C = ctypes.CFUNCTYPE(
+    ctypes.c_int32, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64, ctypes.c_int64
+)
+
+
+def call_handler(address: int, state: int, context: int, event: int, error: int) -> int:
+    """Call the handler at `address` with three addresses. 0 is fine; otherwise `error` holds what was raised."""
+    result = ctypes.c_int64()
+    return int(_HANDLER_C(address)(ctypes.addressof(result), error, state, context, event))
+
+
+@intrinsic
+def _call_handler_c(typing_context: Any, address: Any, state: Any, context: Any, event: Any, error: Any) -> Any:
+    signature = types.int64(types.int64, types.int64, types.int64, types.int64, types.int64)
+
+    def codegen(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        i64 = ir.IntType(64)
+        slot = cgutils.voidptr_t.as_pointer()
+        function_type = ir.FunctionType(ir.IntType(32), [i64.as_pointer(), slot, i64, i64, i64])
+        function = builder.inttoptr(args[0], function_type.as_pointer())
+        result = cgutils.alloca_once(builder, i64)
+        raised = builder.inttoptr(args[4], slot)
+        status = builder.call(function, [result, raised, args[1], args[2], args[3]])
+        return builder.sext(status, i64)
+
+    return signature, codegen
+
+
+@overload(call_handler)
+def _call_handler(address: Any, state: Any, context: Any, event: Any, error: Any) -> Any:
+    def compiled(address: int, state: int, context: int, event: int, error: int) -> int:
+        return _call_handler_c(address, state, context, event, error)  # type: ignore[no-any-return]
+
+    return compiled
+
+
+def handler_address(dispatcher: Any) -> int:
+    """The machine address of a dispatcher compiled for three int64 arguments and an int64 result."""
+    (result,) = dispatcher.overloads.values()
+    return int(result.library.get_pointer_to_function(result.fndesc.llvm_func_name))
+
+
+# --- the cycle counter --------------------------------------------------------------------------------------------
+
+
+@intrinsic
+def _read_cycle_counter(typing_context: Any) -> Any:
+    def codegen(_context: Any, builder: Any, _signature: Any, _args: Any) -> Any:
+        function_type = ir.FunctionType(ir.IntType(64), ())
+        return builder.call(builder.module.declare_intrinsic("llvm.readcyclecounter", (), function_type), ())
+
+    return types.int64(), codegen
+
+
+def cycle_counter() -> int:
+    """The processor's time-stamp counter; in the interpreter, the monotonic clock."""
+    import time
+
+    return time.perf_counter_ns()
+
+
+@overload(cycle_counter)
+def _cycle_counter() -> Any:
+    def compiled() -> int:
+        return _read_cycle_counter()  # type: ignore[no-any-return]
+
+    return compiled

@@ -1,0 +1,57 @@
+"""COMMAND rows: everything the engine asks a venue to do, 64 bytes each, and the words orders are described with.
+
+A command carries the sequence number of the event that caused it. `arg` depends on the order type: trigger price in
+ticks (STOP, STOP_LIMIT), trailing offset in ticks (TRAILING), displayed size in lots (ICEBERG), the other order's id
+(LINK); otherwise 0. `expire_ns` is the end of a GTD order, otherwise 0. An AMEND carries the new price and new size.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+__all__ = [
+    "AMEND", "CANCEL", "CANCEL_ALL", "COMMAND", "COMMAND_NAMES", "COMMAND_VERSION", "FOK", "GTC", "GTD", "GTX",
+    "ICEBERG", "IOC", "LIMIT", "LINK", "MARKET", "NEW", "ORDER_TYPE_NAMES", "REDUCE_ONLY", "STOP", "STOP_LIMIT",
+    "TIF_NAMES", "TRAILING",
+]  # fmt: skip
+
+COMMAND_VERSION = 1
+
+COMMAND = np.dtype(
+    [
+        ("cause", "i8"),
+        ("ts", "i8"),
+        ("id", "i8"),
+        ("px", "i8"),
+        ("qty", "i8"),
+        ("arg", "i8"),
+        ("expire_ns", "i8"),
+        ("kind", "i1"),
+        ("side", "i1"),
+        ("type", "i1"),
+        ("tif", "i1"),
+        ("flags", "i2"),
+        ("instrument", "i2"),
+    ],
+    align=True,
+)
+assert COMMAND.itemsize == 64
+
+# Command kinds. LINK joins two orders: one-cancels-other, or a bracket's child to its parent (flags).
+NEW, AMEND, CANCEL, CANCEL_ALL, LINK = 1, 2, 3, 4, 5
+COMMAND_NAMES = {NEW: "new", AMEND: "amend", CANCEL: "cancel", CANCEL_ALL: "cancel_all", LINK: "link"}
+
+# Order types.
+LIMIT, MARKET, STOP, STOP_LIMIT, TRAILING, ICEBERG = 0, 1, 2, 3, 4, 5
+ORDER_TYPE_NAMES = {
+    LIMIT: "limit", MARKET: "market", STOP: "stop", STOP_LIMIT: "stop_limit", TRAILING: "trailing", ICEBERG: "iceberg",
+}  # fmt: skip
+
+# Times in force. GTX is post-only: it never takes.
+GTC, IOC, FOK, GTD, GTX = 0, 1, 2, 3, 4
+TIF_NAMES = {GTC: "GTC", IOC: "IOC", FOK: "FOK", GTD: "GTD", GTX: "GTX"}
+
+# Command flags.
+REDUCE_ONLY = 1
+OCO = 2
+BRACKET = 4

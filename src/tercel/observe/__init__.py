@@ -1,0 +1,1 @@
+"""Results: frames, statistics, the report."""

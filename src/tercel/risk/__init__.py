@@ -1,0 +1,1 @@
+"""Limits and the compiled gate every order passes."""

@@ -1,0 +1,1 @@
+"""The simulated world: latency, queue position, matching, fees, market simulator, backtest driver."""

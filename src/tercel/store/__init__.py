@@ -1,0 +1,1 @@
+"""Tapes on disk and the importers that make them."""
