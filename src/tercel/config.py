@@ -17,7 +17,7 @@ __all__ = ["Capacity", "cache_dir"]
 
 
 def cache_dir() -> Path:
-    """The directory for kernels and mapped tapes: `TERCEL_CACHE_DIR`, else `XDG_CACHE_HOME/tercel`, else ~/.cache/tercel."""
+    """Where kernels and mapped tapes go: `TERCEL_CACHE_DIR`, else `XDG_CACHE_HOME/tercel`, else ~/.cache/tercel."""
     explicit = os.environ.get("TERCEL_CACHE_DIR")
     if explicit:
         return Path(explicit).expanduser()

@@ -132,7 +132,7 @@ class Entry:
             )(self.function)
         dispatcher.disable_compile()
         self._call = dispatcher
-        return dispatcher  # type: ignore[no-any-return]
+        return dispatcher
 
     def __call__(self, *args: int) -> int:
         return self.call(*args)
@@ -152,7 +152,7 @@ def entry(function: Callable[..., int]) -> Entry:
 # --- raw memory -------------------------------------------------------------------------------------------------
 
 
-def records(address: int, n: int, dtype: np.dtype) -> Any:  # type: ignore[type-arg]
+def records(address: int, n: int, dtype: np.dtype) -> Any:
     """`n` records of `dtype` that start at `address`; a view, nothing is copied. `dtype` must be a global constant."""
     key = (address, n, id(dtype))
     view = _VIEWS.get(key)
@@ -171,7 +171,7 @@ def records(address: int, n: int, dtype: np.dtype) -> Any:  # type: ignore[type-
 _VIEWS: dict[tuple[int, int, int], Any] = {}
 
 
-def record(address: int, dtype: np.dtype) -> Any:  # type: ignore[type-arg]
+def record(address: int, dtype: np.dtype) -> Any:
     """The one record of `dtype` at `address`; a view. `dtype` must be a global constant."""
     return records(address, 1, dtype)[0]
 
@@ -218,13 +218,13 @@ def _addressof_record(row: Any) -> Any:
     if isinstance(row, types.Record):
 
         def compiled(row: Any) -> int:
-            return _record_address(row)  # type: ignore[no-any-return]
+            return _record_address(row)
 
         return compiled
     return None
 
 
-def address_of(array: np.ndarray) -> int:  # type: ignore[type-arg]
+def address_of(array: np.ndarray) -> int:
     """The address of an array's first byte; the caller keeps the array alive."""
     return int(array.__array_interface__["data"][0])
 
@@ -263,7 +263,7 @@ def _call_handler_c(typing_context: Any, address: Any, state: Any, context: Any,
 @overload(call_handler)
 def _call_handler(address: Any, state: Any, context: Any, event: Any, error: Any) -> Any:
     def compiled(address: int, state: int, context: int, event: int, error: int) -> int:
-        return _call_handler_c(address, state, context, event, error)  # type: ignore[no-any-return]
+        return _call_handler_c(address, state, context, event, error)
 
     return compiled
 
@@ -296,6 +296,6 @@ def cycle_counter() -> int:
 @overload(cycle_counter)
 def _cycle_counter() -> Any:
     def compiled() -> int:
-        return _read_cycle_counter()  # type: ignore[no-any-return]
+        return _read_cycle_counter()
 
     return compiled
