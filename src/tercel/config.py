@@ -43,7 +43,7 @@ class Capacity(msgspec.Struct, frozen=True, kw_only=True):
     timers: pending timers over all strategies.
     """
 
-    depth_ticks: int = 1 << 15
+    depth_ticks: int = 1 << 14
     far_levels: int = 1 << 13
     orders: int = 1 << 10
     commands: int = 1 << 10

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import ctypes
 import hashlib
+import inspect
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -25,6 +26,8 @@ from llvmlite import ir
 from numba import carray, types
 from numba.core import cgutils
 from numba.core import config as numba_config
+from numba.core.errors import NumbaError
+from numba.core.typing.templates import _OverloadMethodTemplate, infer_getattr, make_overload_attribute_template
 from numba.extending import intrinsic, overload
 
 from tercel.config import cache_dir
@@ -34,17 +37,21 @@ __all__ = [
     "COMPILED",
     "ENTRIES",
     "Entry",
+    "KernelError",
     "address_of",
     "addressof_record",
     "call_handler",
+    "compile_handler",
     "cycle_counter",
     "entry",
-    "handler_address",
+    "inline_kernel",
     "kernel",
     "kernel_cache_dir",
     "package_digest",
     "record",
     "records",
+    "register_methods",
+    "wrap_callback",
 ]
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -157,8 +164,8 @@ def records(address: int, n: int, dtype: np.dtype) -> Any:
     key = (address, n, id(dtype))
     view = _VIEWS.get(key)
     if view is None:
-        size = max(1, n * dtype.itemsize)
-        buffer = (ctypes.c_char * size).from_address(address)
+        size = max(1, int(n) * dtype.itemsize)
+        buffer = (ctypes.c_char * size).from_address(int(address))
         view = np.frombuffer(buffer, dtype=dtype, count=n)
         if dtype.names is not None:
             view = view.view(np.recarray)
@@ -186,7 +193,7 @@ def _pointer(typing_context: Any, address: Any) -> Any:
 
 @overload(records, inline="never")
 def _records(address: Any, n: Any, dtype: Any) -> Any:
-    def compiled(address: int, n: int, dtype: Any) -> Any:
+    def compiled(address: Any, n: Any, dtype: Any) -> Any:
         return carray(_pointer(address), n, dtype)
 
     return compiled
@@ -194,13 +201,13 @@ def _records(address: Any, n: Any, dtype: Any) -> Any:
 
 @overload(record, inline="never")
 def _record(address: Any, dtype: Any) -> Any:
-    def compiled(address: int, dtype: Any) -> Any:
+    def compiled(address: Any, dtype: Any) -> Any:
         return carray(_pointer(address), 1, dtype)[0]
 
     return compiled
 
 
-def addressof_record(row: Any) -> int:
+def addressof_record(row: Any) -> Any:
     """The address of a record that lives in raw memory."""
     return int(row.__array_interface__["data"][0])
 
@@ -217,7 +224,7 @@ def _record_address(typing_context: Any, row: Any) -> Any:
 def _addressof_record(row: Any) -> Any:
     if isinstance(row, types.Record):
 
-        def compiled(row: Any) -> int:
+        def compiled(row: Any) -> Any:
             return _record_address(row)
 
         return compiled
@@ -262,16 +269,139 @@ def _call_handler_c(typing_context: Any, address: Any, state: Any, context: Any,
 
 @overload(call_handler)
 def _call_handler(address: Any, state: Any, context: Any, event: Any, error: Any) -> Any:
-    def compiled(address: int, state: int, context: int, event: int, error: int) -> int:
+    def compiled(address: Any, state: Any, context: Any, event: Any, error: Any) -> Any:
         return _call_handler_c(address, state, context, event, error)
 
     return compiled
 
 
-def handler_address(dispatcher: Any) -> int:
-    """The machine address of a dispatcher compiled for three int64 arguments and an int64 result."""
+#: What Numba raises when it cannot compile; only the strategy compiler reads it, to explain it.
+KernelError = NumbaError
+
+_HANDLER_TEXT = """\
+def {name}(state, context, event):
+    body({arguments})
+    return 0
+"""
+
+
+def compile_handler(
+    body: Callable[..., Any],
+    dtypes: tuple[np.dtype, ...],
+    cache_path: Path,
+    name: str,
+) -> tuple[int, Any]:
+    """Compile a user's function of records into a handler of three addresses.
+
+    body: takes one record per entry of `dtypes` (state, context and, where there is one, event). cache_path: a
+    directory that belongs to exactly this source. name: an identifier unique to this handler and source. Returns the machine address and the object that keeps it alive.
+    Division by zero and a bad index raise, as in Python; the raised exception comes back through `call_handler`.
+    """
+    cache_path.mkdir(parents=True, exist_ok=True)
+    names = ("state", "context", "event")[: len(dtypes)]
+    text = _HANDLER_TEXT.format(name=name, arguments=", ".join(f"record({n}, {n.upper()})" for n in names))
+    # Numba keeps a cache only for functions that live in a file; the file's name tells handlers apart.
+    file = cache_path / f"{name}.py"
+    if not file.exists():
+        file.write_text(text)
+    with _numba_cache_at(cache_path):
+        compiled_body = numba.njit(nogil=True, error_model="python", boundscheck=True, forceinline=True)(body)
+        # The module's name must be one that can be imported when the cache is read.
+        scope: dict[str, Any] = {"body": compiled_body, "record": record, "__name__": __name__}
+        scope.update({n.upper(): dtype for n, dtype in zip(names, dtypes)})
+        exec(compile(text, str(file), "exec"), scope)
+        signature = types.int64(types.int64, types.int64, types.int64)
+        dispatcher = numba.njit(signature, nogil=True, error_model="python", boundscheck=True, cache=True)(scope[name])
     (result,) = dispatcher.overloads.values()
-    return int(result.library.get_pointer_to_function(result.fndesc.llvm_func_name))
+    return int(result.library.get_pointer_to_function(result.fndesc.llvm_func_name)), dispatcher
+
+
+class _ExceptionInfo(ctypes.Structure):
+    """Numba's description of a raised exception: a pickled (class, arguments, place)."""
+
+    _fields_ = (("data", ctypes.c_void_p), ("size", ctypes.c_int32))
+
+
+def raised_exception(address: int) -> tuple[str, str]:
+    """What a compiled handler raised: the class name and the message. `address` is what it left in the error slot."""
+    import pickle
+
+    if address == 0:
+        return "Exception", ""
+    info = _ExceptionInfo.from_address(int(address))
+    unpacked = pickle.loads(ctypes.string_at(info.data, info.size))
+    kind, arguments = unpacked[0], unpacked[1]
+    return kind.__name__, ", ".join(str(a) for a in arguments or ())
+
+
+def wrap_callback(function: Callable[[int, int, int], int]) -> tuple[int, Any]:
+    """A Python function of three addresses as a handler. Returns its address and the object that keeps it alive."""
+
+    def handler(_result: Any, _error: Any, state: int, context: int, event: int) -> int:
+        return function(state, context, event)
+
+    callback = _HANDLER_C(handler)
+    return ctypes.cast(callback, ctypes.c_void_p).value or 0, callback
+
+
+# --- methods on records -------------------------------------------------------------------------------------------
+
+#: Marker field -> method name -> function. A record type carries its class as a marker field, because two classes may
+#: have the same fields.
+_METHODS: dict[str, dict[str, Callable[..., Any]]] = {}
+_OFFERED: set[str] = set()
+
+
+def register_methods(marker: str, methods: dict[str, Callable[..., Any]]) -> None:
+    """Let compiled code call `methods` on records that have a field named `marker`."""
+    if not COMPILED:
+        return
+    _METHODS[marker] = methods
+    for name in methods:
+        if name not in _OFFERED:
+            _OFFERED.add(name)
+            _offer(name)
+
+
+def _method_of(kind: Any, name: str) -> Callable[..., Any] | None:
+    """The function that `name` means on a record type, or None."""
+    if isinstance(kind, types.Record):
+        for field in reversed(list(kind.fields)):
+            if field in _METHODS:
+                return _METHODS[field].get(name)
+    return None
+
+
+class _RecordMethodTemplate(_OverloadMethodTemplate):
+    """An overloaded method whose signature depends on the record: Ema.update(x), Atr.update(high, low, close)."""
+
+    def _resolve(self, kind: Any, name: str) -> Any:
+        function = _method_of(kind, name) if name == self._attr else None
+        if function is None:
+            return None
+        bound = super()._resolve(kind, name)
+        shape = inspect.signature(function)
+
+        class Method(bound.template):  # type: ignore[misc, name-defined]
+            # Bound functions are told apart by this attribute; without it Numba would hand out `bound` again.
+            _overload_func = staticmethod(function)
+
+            def generic(_, args: Any, kws: Any) -> Any:
+                every = (kind, *args)
+                found = self._get_signature(self.context, self._get_function_type(self.context, kind), every, kws)
+                return None if found is None else found.replace(pysig=shape).as_method()
+
+        return types.BoundFunction(Method, kind)
+
+
+def _offer(name: str) -> None:
+    def resolve(self: Any, *args: Any, **kwargs: Any) -> Any:
+        return _method_of(self, name)
+
+    options = {"nogil": True, "error_model": "python", "boundscheck": True, "forceinline": True}
+    overload(resolve, strict=False, jit_options=options)(resolve)
+    template = make_overload_attribute_template(types.Record, name, resolve, base=_RecordMethodTemplate)
+    infer_getattr(template)
 
 
 # --- the cycle counter --------------------------------------------------------------------------------------------
@@ -295,7 +425,7 @@ def cycle_counter() -> int:
 
 @overload(cycle_counter)
 def _cycle_counter() -> Any:
-    def compiled() -> int:
+    def compiled() -> Any:
         return _read_cycle_counter()
 
     return compiled

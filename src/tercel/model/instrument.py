@@ -7,6 +7,7 @@ instrument is counted in quanta of 10**-money_decimals of its settlement currenc
 from __future__ import annotations
 
 from decimal import Decimal
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -22,10 +23,15 @@ _KINDS = {"spot": SPOT, "linear": LINEAR, "inverse": INVERSE}
 #: An instrument in the state block. tick, lot, quantum: float64 sizes of one tick (quote), lot (base or contracts) and
 #: money quantum (settlement currency), for prices shown to strategies. value: money quanta of one tick times one lot
 #: (spot, linear), or money quanta times ticks of one lot (inverse: notional = value * lots / ticks).
+#: tick_num / tick_den is the tick exactly; a price computed as ticks * num / den is the float64 nearest to the decimal.
 INSTRUMENT = np.dtype(
     [
         ("tick", "f8"),
         ("lot", "f8"),
+        ("tick_num", "f8"),
+        ("tick_den", "f8"),
+        ("lot_num", "f8"),
+        ("lot_den", "f8"),
         ("quantum", "f8"),
         ("value", "i8"),
         ("lot_min", "i8"),
@@ -122,12 +128,15 @@ class Instrument(msgspec.Struct, frozen=True, kw_only=True):
         """An amount of the settlement currency as whole quanta; UnitError when it is finer than one."""
         return Money(to_grid(amount, self.quantum, f"{self.symbol} amount"))
 
-    def row(self) -> np.void:
+    def row(self) -> Any:
         """This instrument as one INSTRUMENT record."""
         row = np.zeros((), INSTRUMENT)
         row["tick"] = float(self.tick_size)
         row["lot"] = float(self.lot_size)
         row["quantum"] = float(self.quantum)
+        for name, size in (("tick", self.tick_size), ("lot", self.lot_size)):
+            numerator, denominator = size.as_integer_ratio()
+            row[f"{name}_num"], row[f"{name}_den"] = float(numerator), float(denominator)
         row["value"] = self.value
         row["lot_min"] = self.lot_min
         row["notional_min"] = self.quanta(self.notional_min)

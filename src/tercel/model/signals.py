@@ -7,6 +7,7 @@ holds exactly what the strategy saw.
 from __future__ import annotations
 
 import struct
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -35,7 +36,7 @@ class Signal(msgspec.Struct, frozen=True, kw_only=True):
     ts_ns: int
     id: int = 0
 
-    def row(self) -> np.void:
+    def row(self) -> Any:
         """This signal as one EVENT record."""
         row = np.zeros((), EVENT)
         row["kind"] = SIGNAL
