@@ -1,0 +1,312 @@
+"""Imports raw Binance captures, USD-M futures and spot: gzip text, one message a line, into a tape.
+
+A line is the local receive time in nanoseconds, a space, and the venue's message unchanged, combined stream or bare;
+REST depth snapshots are lines of their own. Every depth level is a LEVEL row, every trade a TRADE row (futures: only
+those with X = MARKET, the others are insurance fund and ADL), every bookTicker a QUOTE row; the last row of a message
+carries LAST. Venue time is T where the message has one, else E. Reading is one pass with flat memory. Parsing ends
+here: ids are judged in `binance_sync`, numbers in `grid`, files in `lines`. Called by `imports`.
+
+Times of spot that the venue does not send: a snapshot gets the venue time of the last message before it, a bookTicker
+its own corrected receipt time.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from decimal import Decimal
+from pathlib import Path
+
+import msgspec
+
+from tercel.errors import ConfigError, DataError, UnitError
+from tercel.model.events import QUOTE
+from tercel.model.instrument import Instrument
+from tercel.store.binance_block import Block
+from tercel.store.binance_sync import DepthSync
+from tercel.store.grid import Grid
+from tercel.store.lines import BadLines, Progress, SourceLines
+from tercel.store.tape import Tape, TapeMeta
+from tercel.store.writing import Spool, finish_tape, spooling
+
+__all__ = ["import_binance"]
+
+_BLOCK_LINES = 1 << 13
+_MS = 1_000_000
+#: A number with more digits than a float64 is sure to keep.
+_LONG_NUMBER = re.compile(rb'"[0-9.]{18,}"')
+_QUOTE_CURRENCIES = ("USDT", "USDC", "FDUSD", "BUSD", "TUSD", "USD", "BTC", "ETH", "BNB", "EUR", "TRY", "GBP", "JPY")
+
+
+class _Envelope(msgspec.Struct):
+    data: msgspec.Raw = msgspec.Raw()
+    stream: str = ""
+    e: str = ""
+    lastUpdateId: int | None = None
+
+
+class _Depth(msgspec.Struct):
+    s: str
+    E: int
+    U: int
+    u: int
+    b: list[tuple[float, float]]
+    a: list[tuple[float, float]]
+    T: int = 0
+    pu: int | None = None
+
+
+class _Trade(msgspec.Struct):
+    s: str
+    E: int
+    T: int
+    t: int
+    p: float
+    q: float
+    m: bool
+    X: str | None = None
+
+
+class _Ticker(msgspec.Struct):
+    s: str
+    u: int
+    b: float
+    B: float
+    a: float
+    A: float
+    T: int = 0
+    e: str = ""
+
+
+class _Snapshot(msgspec.Struct):
+    lastUpdateId: int
+    bids: list[tuple[float, float]]
+    asks: list[tuple[float, float]]
+    T: int = 0
+
+
+class _Importer:
+    """One pass over one capture."""
+
+    def __init__(
+        self, path: Path, spool: Spool, bad_lines: BadLines, on_gap: str, market: str, grids: tuple[Grid, Grid]
+    ) -> None:
+        self.path = path
+        self.messages: Counter[str] = Counter()
+        self.symbol = ""
+        self.market = market
+        self.sync: DepthSync | None = None
+        self.notes: list[str] = []
+        self._spool = spool
+        self._bad = bad_lines
+        self._on_gap = on_gap
+        self._block = Block(*grids)
+        self._recv = 0
+        self._venue_time = 0
+        self._envelope = msgspec.json.Decoder(_Envelope)
+        # strict=False reads the venue's quoted numbers straight into floats.
+        self._depth = msgspec.json.Decoder(_Depth, strict=False)
+        self._trade = msgspec.json.Decoder(_Trade, strict=False)
+        self._ticker = msgspec.json.Decoder(_Ticker, strict=False)
+        self._snapshot = msgspec.json.Decoder(_Snapshot, strict=False)
+        self._handlers = {
+            "depthUpdate": self._on_depth, "depth": self._on_depth, "trade": self._on_trade,
+            "bookTicker": self._on_ticker,
+        }  # fmt: skip
+
+    def read(self, lines: SourceLines) -> None:
+        """Take every line, then flush what is left."""
+        for first, block in lines:
+            for line, text in enumerate(block, first):
+                if text.strip():
+                    self._line(line, text)
+                if self._block.n_messages >= _BLOCK_LINES:
+                    self._flush()
+        self._flush()
+
+    def _line(self, line: int, text: bytes) -> None:
+        stamp, space, body = text.partition(b" ")
+        if not space or not stamp.isdigit() or not 18 <= len(stamp) <= 19:
+            found = text[:40].decode(errors="replace")
+            self._bad.bad(line, "no_receive_time", f"expected a receive time in ns and a message, found {found!r}")
+            return
+        recv = int(stamp)
+        if recv < self._recv:
+            what = f"time runs backwards: received at {recv}, the line before at {self._recv}"
+            self._bad.bad(line, "time_backwards", what)
+            return
+        if _LONG_NUMBER.search(body) and (number := _inexact(body)):
+            self._bad.bad(line, "too_many_digits", f"{number} has more digits than are kept exactly", UnitError)
+            return
+        try:
+            envelope = self._envelope.decode(body)
+            data = envelope.data if len(memoryview(envelope.data)) else body
+            if envelope.lastUpdateId is not None:
+                self._on_snapshot(line, recv, body)
+            else:
+                kind = envelope.e or envelope.stream.partition("@")[2].partition("@")[0]
+                handler = self._handlers.get(kind)
+                if handler is None:
+                    self.messages["ignored:" + (kind or "reply")] += 1
+                else:
+                    handler(line, recv, data)
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            self._bad.bad(line, "malformed_message", f"the message is not what the venue sends: {error}")
+            return
+        self._recv = recv
+
+    def _identify(self, line: int, symbol: str, market: str) -> None:
+        """Learn symbol and market from the first message; refuse a second symbol."""
+        if not self.symbol:
+            self.symbol = symbol
+            self.market = self.market or market
+        elif symbol != self.symbol:
+            raise DataError(
+                f"{self.path}, line {line}: symbol {symbol} in a capture of {self.symbol}: "
+                f"split the capture, one symbol a file"
+            )
+        if self.sync is None:
+            self.sync = DepthSync(self.path, self.market == "spot", self._on_gap)
+
+    def _on_depth(self, line: int, recv: int, data: bytes | msgspec.Raw) -> None:
+        depth = self._depth.decode(data)
+        if depth.s != self.symbol or self.sync is None:
+            self._identify(line, depth.s, "spot" if depth.pu is None else "usdm")
+        assert self.sync is not None
+        self.messages["depth"] += 1
+        exch = (depth.T or depth.E) * _MS
+        self._venue_time = exch
+        if self.sync.event(line, depth.U, depth.u, depth.pu):
+            self._block.depth(line, exch, recv, depth.u, depth.b, depth.a)
+
+    def _on_trade(self, line: int, recv: int, data: bytes | msgspec.Raw) -> None:
+        trade = self._trade.decode(data)
+        if trade.s != self.symbol:
+            self._identify(line, trade.s, "spot" if trade.X is None else "usdm")
+        self.messages["trade"] += 1
+        if trade.X not in (None, "MARKET"):
+            self.messages["trade:not_market"] += 1
+            return
+        self._venue_time = trade.T * _MS
+        self._block.trade(line, trade.T * _MS, recv, trade.t, trade.p, trade.q, -1 if trade.m else 1)
+
+    def _on_ticker(self, line: int, recv: int, data: bytes | msgspec.Raw) -> None:
+        ticker = self._ticker.decode(data)
+        if ticker.s != self.symbol:
+            self._identify(line, ticker.s, "usdm" if ticker.e else "spot")
+        self.messages["bookTicker"] += 1
+        if not ticker.T:
+            self._spool.untimed_quotes = True
+        self._block.quote(line, ticker.T * _MS or recv, recv, ticker.u, (ticker.b, ticker.B, ticker.a, ticker.A))
+
+    def _on_snapshot(self, line: int, recv: int, data: bytes) -> None:
+        snapshot = self._snapshot.decode(data)
+        if self.sync is None:
+            self.market = self.market or ("usdm" if snapshot.T else "spot")
+            self.sync = DepthSync(self.path, self.market == "spot", self._on_gap)
+        self.messages["snapshot"] += 1
+        if snapshot.bids and snapshot.asks:
+            bid, ask = max(level[0] for level in snapshot.bids), min(level[0] for level in snapshot.asks)
+            if bid >= ask:
+                self._bad.bad(line, "crossed_snapshot", f"the snapshot's book is crossed: bid {bid}, ask {ask}")
+                return
+        keep_far = self.sync.snapshot(line, snapshot.lastUpdateId)
+        exch = snapshot.T * _MS or self._venue_time or recv
+        self._block.snapshot(line, exch, recv, snapshot.lastUpdateId, snapshot.bids, snapshot.asks, keep_far)
+
+    def _flush(self) -> None:
+        rows, refused = self._block.rows()
+        for line, reason, what in refused:
+            self._bad.bad(line, reason, what, UnitError if reason == "off_grid" else DataError)
+        self._spool.append(rows)
+
+
+def _inexact(body: bytes) -> str:
+    """The first number of a message that a float64 would change, or nothing."""
+    for found in _LONG_NUMBER.findall(body):
+        text = found[1:-1].decode()
+        try:
+            if Decimal(text) != Decimal(repr(float(text))):
+                return text
+        except (ValueError, ArithmeticError):
+            return text
+    return ""
+
+
+def _instrument(symbol: str, market: str, tick: Decimal, lot: Decimal) -> Instrument:
+    quote = next((name for name in _QUOTE_CURRENCIES if symbol.endswith(name) and symbol != name), "")
+    return Instrument(
+        symbol=symbol, tick_size=tick, lot_size=lot, venue=f"binance-{market}",
+        kind="spot" if market == "spot" else "linear", base=symbol.removesuffix(quote), quote=quote,
+    )  # fmt: skip
+
+
+def _rescale(spool: Spool, px_divisor: int, qty_divisor: int) -> None:
+    """Bring rows counted on provisional grids to the inferred ones."""
+    if px_divisor == 1 and qty_divisor == 1:
+        return
+    for block in spool.blocks("r+"):
+        block["px"] //= px_divisor
+        block["qty"] //= qty_divisor
+        quotes = block["kind"] == QUOTE
+        block["arg0"][quotes] //= px_divisor
+        block["arg1"][quotes] //= qty_divisor
+
+
+def import_binance(
+    path: str | Path,
+    out: str | Path,
+    *,
+    tick: Decimal | str | float | None = None,
+    lot: Decimal | str | float | None = None,
+    market: str | None = None,
+    on_bad_line: str = "stop",
+    on_gap: str | None = None,
+    progress: Progress | None = None,
+) -> Tape:
+    """Import one raw capture of one symbol into the tape `out` and open it.
+
+    tick, lot: the instrument's steps; inferred from the data's decimals when not given, which the metadata says.
+    market: "usdm" or "spot"; found out from the messages when not given. on_bad_line: "stop" or "skip" (and count).
+    on_gap: "stop" or "continue" (and note); follows on_bad_line when not given, since a skipped depth line is a gap.
+    progress: called with compressed bytes done and in all.
+
+    Every `ts_recv` is shifted by the clock correction that makes the smallest latency of depth and trades zero, where
+    it is negative. Raises DataError, GapError or UnitError naming file and line; nothing is left at `out` then.
+    """
+    if market not in (None, "usdm", "spot"):
+        raise ConfigError(f'market must be "usdm" or "spot", found {market!r}')
+    source = Path(path)
+    bad_lines = BadLines(source, on_bad_line)
+    gaps = on_gap or ("stop" if bad_lines.stops else "continue")
+    lines = SourceLines(source, bad_lines, progress)
+    grids = Grid(tick, "price", "1e-10"), Grid(lot, "size", "1e-8")
+    with spooling(Path(out)) as spool:
+        importer = _Importer(source, spool, bad_lines, gaps, market or "", grids)
+        importer.read(lines)
+        if not spool.n_rows or not importer.symbol or importer.sync is None:
+            raise DataError(f"{source} holds no Binance depth, trade or bookTicker message: wrong format or empty file")
+        inferred = grids[0].inferred or grids[1].inferred
+        _rescale(spool, grids[0].divisor(), grids[1].divisor())
+        correction, quote_lead = spool.correct_clock()
+        instrument = _instrument(importer.symbol, importer.market, grids[0].step, grids[1].step)
+        meta = TapeMeta(
+            instruments=[instrument], source=source.name, source_sha256=lines.sha256,
+            format=f"binance-{importer.market}", messages=dict(importer.messages), clock_correction_ns=correction,
+            quote_lead_ns=quote_lead, gaps=importer.sync.gaps, n_gaps=importer.sync.n_gaps, skipped=bad_lines.skipped,
+            grid="inferred" if inferred else "given", notes=_notes(importer.sync, spool),
+        )  # fmt: skip
+        return finish_tape(spool, meta)
+
+
+def _notes(sync: DepthSync, spool: Spool) -> list[str]:
+    notes = []
+    if sync.n_snapshots == 0:
+        notes.append("no snapshot: levels that were never updated are unknown")
+    if sync.n_older:
+        notes.append(f"{sync.n_older} depth events older than the snapshot kept: they state levels outside its range")
+    if sync.n_stale:
+        notes.append(f"{sync.n_stale} depth events older than the snapshot before them left out")
+    if spool.untimed_quotes:
+        notes.append("quotes carry no venue time: theirs is the corrected receipt time")
+    return notes
