@@ -30,7 +30,8 @@ apart and a request and its answer take 20 ms, so a step never finds a request i
   of the book there: e = (b + a) << 16 the first time, later e += (((b + a) << 16) - e) >> 6. If the message's local
   time is at least `next` (at first 0): next = local time + QUOTE_NS, and a quoting step with s = e >> 16.
 
-The run ends when the tape and everything in flight are done; orders that still rest then stay unfilled.
+The run ends when the tape and everything in flight are done; orders that still rest then stay unfilled. A wake-up
+after which nothing is left to happen (no row, no request, no response) does not take place.
 
 **EMA cross** (question `ema_quotes`; tick 0.00001, lot 1,000 units, cash only in the quote currency, no fees, no
 latency). On each quote: price = (bid + ask) / 2 in float64 price units; fast and slow exponential averages with
@@ -39,10 +40,11 @@ EMA_SLOW-th quote on: if fast > slow and the position is 0, buy EMA_LOTS at mark
 above 0, sell it at market. A market order fills whole at once: buys at this quote's ask, sells at its bid.
 
 **SMA cross** (questions `sma_bars` and `sma_bars_50k`; tick 0.25, lot 1, no fees, no latency). On each bar: means of
-the last SMA_FAST and SMA_SLOW closes. From the SMA_SLOW-th bar on: if fast > slow and the position is 0, buy SMA_LOTS
-at market; if fast < slow and the position is above 0, sell it. Orders fill at the close of the same bar. The tick is a
-quarter and the windows are powers of two so that every sum and mean is exact in float64, whatever the order of
-summation: two engines can only differ by being wrong. In a fill's row the time is the bar's index.
+the last SMA_FAST and SMA_SLOW closes. Once more than SMA_SLOW bars were seen (one engine holds back for one bar after
+its averages are there, so all do): if fast > slow and the position is 0, buy SMA_LOTS at market; if fast < slow and the
+position is above 0, sell it. Orders fill at the close of the same bar. The tick is a quarter and the windows are powers
+of two so that every sum and mean is exact in float64, whatever the order of summation: two engines can only differ by
+being wrong. In a fill's row the time is the bar's index.
 """
 
 from __future__ import annotations

@@ -49,7 +49,7 @@ def _timed(contestant: Contestant) -> float:
 def race(
     contestants: Sequence[Contestant], n: int = 7, n_warm: int = 2, tick: Callable[[], None] = lambda: None
 ) -> list[Timing]:
-    """Time each contestant `n` times, taking turns, after `n_warm` unmeasured runs each; `tick` is called after each run."""
+    """Time each contestant `n` times, taking turns, after `n_warm` unmeasured runs each; `tick` follows each run."""
     for contestant in contestants:
         for _ in range(n_warm):
             _timed(contestant)

@@ -98,7 +98,7 @@ def _record_fills(hbt: Any, state: Any, fills: Any) -> None:
             fills[row, 0] = int(order.order_id)
             fills[row, 1] = order.exch_timestamp
             fills[row, 2] = order.exec_price_tick
-            fills[row, 3] = int(round(order.exec_qty * 1000.0))
+            fills[row, 3] = round(order.exec_qty * 1000.0)
             fills[row, 4] = order.side
             state[_N_FILLS] = row + 1
 
@@ -110,7 +110,7 @@ def _step(hbt: Any, state: Any, reference: int, bid: int, ask: int, fills: Any, 
     if len(fills) > 0:
         _record_fills(hbt, state, fills)
     hbt.clear_inactive_orders(0)
-    position = int(round(hbt.position(0) / lot))
+    position = round(hbt.position(0) / lot)
     skew = min(max(position // SKEW_LOTS, -SKEW_MAX_TICKS), SKEW_MAX_TICKS)
     orders = hbt.orders(0)
 
