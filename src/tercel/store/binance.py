@@ -42,7 +42,7 @@ class _Envelope(msgspec.Struct):
     data: msgspec.Raw = msgspec.Raw()
     stream: str = ""
     e: str = ""
-    lastUpdateId: int | None = None
+    last_update: int | None = msgspec.field(default=None, name="lastUpdateId")
 
 
 class _Depth(msgspec.Struct):
@@ -79,7 +79,7 @@ class _Ticker(msgspec.Struct):
 
 
 class _Snapshot(msgspec.Struct):
-    lastUpdateId: int
+    last_update: int = msgspec.field(name="lastUpdateId")
     bids: list[tuple[float, float]]
     asks: list[tuple[float, float]]
     T: int = 0
@@ -141,7 +141,7 @@ class _Importer:
         try:
             envelope = self._envelope.decode(body)
             data = envelope.data if len(memoryview(envelope.data)) else body
-            if envelope.lastUpdateId is not None:
+            if envelope.last_update is not None:
                 self._on_snapshot(line, recv, body)
             else:
                 kind = envelope.e or envelope.stream.partition("@")[2].partition("@")[0]
@@ -210,9 +210,9 @@ class _Importer:
             if bid >= ask:
                 self._bad.bad(line, "crossed_snapshot", f"the snapshot's book is crossed: bid {bid}, ask {ask}")
                 return
-        keep_far = self.sync.snapshot(line, snapshot.lastUpdateId)
+        keep_far = self.sync.snapshot(line, snapshot.last_update)
         exch = snapshot.T * _MS or self._venue_time or recv
-        self._block.snapshot(line, exch, recv, snapshot.lastUpdateId, snapshot.bids, snapshot.asks, keep_far)
+        self._block.snapshot(line, exch, recv, snapshot.last_update, snapshot.bids, snapshot.asks, keep_far)
 
     def _flush(self) -> None:
         rows, refused = self._block.rows()
@@ -223,8 +223,9 @@ class _Importer:
 
 def _inexact(body: bytes) -> str:
     """The first number of a message that a float64 would change, or nothing."""
-    for found in _LONG_NUMBER.findall(body):
-        text = found[1:-1].decode()
+    found: list[bytes] = _LONG_NUMBER.findall(body)
+    for quoted in found:
+        text = quoted[1:-1].decode()
         try:
             if Decimal(text) != Decimal(repr(float(text))):
                 return text

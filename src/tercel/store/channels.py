@@ -60,4 +60,5 @@ def channel_mask(kinds: np.ndarray, chosen: Iterable[str]) -> np.ndarray:
             wanted |= others
         else:
             wanted[list(CHANNELS[name])] = True
-    return wanted[kinds]
+    mask: np.ndarray = wanted[kinds]
+    return mask

@@ -170,7 +170,7 @@ class Tape:
         return mapped.open_rows(self._mapped(channels, progress))
 
     def batches(self, n_rows: int = 1 << 16, channels: Iterable[str] | None = None) -> Iterator[np.ndarray]:
-        """The same rows as `rows`, copied into memory `n_rows` at a time: memory stays flat for a tape of any length."""
+        """The same rows as `rows`, read `n_rows` at a time: memory stays flat for a tape of any length."""
         yield from mapped.read_batches(self._mapped(channels, None), n_rows)
 
     def counts(self, channels: Iterable[str] | None = None) -> ScheduleCounts:

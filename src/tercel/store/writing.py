@@ -112,7 +112,7 @@ def finish_tape(spool: Spool, meta: TapeMeta, progress: Callable[[int, int], Non
     lows: list[int] = []
     start_ns = end_ns = 0
     for block in spool.blocks():
-        digest.update(block.view(np.uint8))
+        digest.update(block.tobytes())
         for name, n_rows in channel_counts(block["kind"]).items():
             channels[name] = channels.get(name, 0) + n_rows
         if block["instrument"].min() < 0 or block["instrument"].max() >= len(meta.instruments):
