@@ -1,0 +1,59 @@
+"""Downsampling: long series reduced to what a screen can show, and histograms with sensible edges.
+
+Lives here: which points to keep. Never here: frames or HTML. Called by `report`. Extremes always survive: a spike of
+one sample is the thing a reader looks for.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+__all__ = ["evenly", "histogram", "minmax_rows"]
+
+
+def minmax_rows(ts: np.ndarray, values: np.ndarray, n_max: int) -> np.ndarray:
+    """Ascending row numbers of at most `n_max` points that keep the first, the last, and each time bucket's extremes.
+
+    ts: (n,) int64 ns, ascending; values: (n,) float64 without NaN. Buckets are equal stretches of time, so that a
+    burst of samples does not starve the rest. All rows when there are no more than `n_max` (at least 4).
+    """
+    n = len(ts)
+    if n <= n_max:
+        return np.arange(n)
+    n_buckets = max(1, (n_max - 2) // 2)
+    width = (int(ts[-1]) - int(ts[0])) // n_buckets + 1
+    bucket = (ts - ts[0]) // width
+    # Sorted by bucket, then value: each bucket's first row is its lowest, its last row its highest.
+    order = np.lexsort((values, bucket))
+    ordered = bucket[order]
+    starts = np.flatnonzero(np.diff(ordered, prepend=-1))
+    ends = np.append(starts[1:], n) - 1
+    return np.unique(np.concatenate([[0, n - 1], order[starts], order[ends]]))
+
+
+def evenly(n: int, n_max: int) -> np.ndarray:
+    """Ascending row numbers of at most `n_max` of `n` rows, evenly spread, first and last among them."""
+    return np.arange(n) if n <= n_max else np.unique(np.linspace(0, n - 1, n_max).round().astype(np.int64))
+
+
+def histogram(values: np.ndarray, n_bins: int = 36) -> tuple[np.ndarray, np.ndarray, bool]:
+    """Edges (k+1,) float64, counts (k,) int64, and whether the edges grow by a constant factor.
+
+    Positive values that spread over more than a factor of 30 (between the 1st and 99th percentile) get such logarithmic
+    bins, others equal ones. Values that are all alike get a single bin. Empty input gives no bins.
+    """
+    if not len(values):
+        return np.zeros(0), np.zeros(0, np.int64), False
+    low, high = float(values.min()), float(values.max())
+    if low == high:
+        half = abs(low) * 0.05 or 0.5
+        return np.array([low - half, high + half]), np.array([len(values)]), False
+    first, last = np.quantile(values, [0.01, 0.99])
+    if low > 0 and last > 30 * first:
+        edges = np.exp(np.linspace(math.log(low), math.log(high), n_bins + 1))
+        edges[0], edges[-1] = low, high
+        return edges, np.histogram(values, edges)[0].astype(np.int64), True
+    edges = np.linspace(low, high, n_bins + 1)
+    return edges, np.histogram(values, edges)[0].astype(np.int64), False
