@@ -1,0 +1,113 @@
+"""Volume-weighted average prices: Vwap since the start, RollingVwap of the last trades.
+
+`State` as those of `features.moving`, under the rules stated there. Called by strategies; never by the engine.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from tercel.features.moving import add_exactly, ring_capacity
+from tercel.features.state import State
+
+__all__ = ["RollingVwap", "Vwap"]
+
+
+class Vwap(State):
+    """Volume-weighted average price since the start or the last `reset`: sum (price * qty) / sum qty.
+
+    Kept as a running mean, value += (price - value) * qty / volume, so a constant price gives exactly that price. Until
+    something with a size has traded (`ready()` false), `value` is the newest price, and 0.0 before any. Sizes at or
+    below zero weigh nothing. O(1).
+    """
+
+    volume: float = 0.0
+    value: float = 0.0
+
+    def __init__(self) -> None:
+        pass
+
+    def update(self, price: float, qty: float) -> float:
+        if math.isfinite(price) and math.isfinite(qty):
+            if qty > 0.0:
+                self.volume += qty
+                if self.volume == qty:
+                    self.value = float(price)
+                else:
+                    self.value += (price - self.value) * (qty / self.volume)
+            elif self.volume == 0.0:
+                self.value = float(price)
+        return self.value
+
+    def reset(self) -> None:
+        """Begin anew, as at the start of a session."""
+        self.volume = 0.0
+
+    def ready(self) -> bool:
+        return self.volume > 0.0
+
+
+class RollingVwap(State):
+    """Volume-weighted average price of the last `window` updates: sum (price * qty) / sum qty over them.
+
+    Both sums are kept with their rounding errors, so that a huge trade leaves no trace when it has left. Where nothing
+    in the window has a size, `value` is the newest price; sizes at or below zero weigh nothing but take their place in
+    the window. Before `window` updates (`ready()` false) it is over those there are; 0.0 before any. O(1).
+    """
+
+    window: int = 1
+    money: np.ndarray
+    size: np.ndarray
+    i_next: int = 0
+    n: int = 0
+    n_sized: int = 0
+    money_sum: float = 0.0
+    money_low: float = 0.0
+    volume: float = 0.0
+    volume_low: float = 0.0
+    value: float = 0.0
+
+    def __init__(self, window: int) -> None:
+        self.window = window
+        self.money = np.zeros(ring_capacity(window))
+        self.size = np.zeros(ring_capacity(window))
+
+    def update(self, price: float, qty: float) -> float:
+        if not (math.isfinite(price) and math.isfinite(qty)):
+            return self.value
+        mask = self.size.size - 1
+        keep = max(1, min(self.window, mask + 1))
+        while self.n >= keep:
+            i = (self.i_next - self.n) & mask
+            if self.size[i] > 0.0:
+                self.money_sum, self.money_low = add_exactly(self.money_sum, self.money_low, -self.money[i])
+                self.volume, self.volume_low = add_exactly(self.volume, self.volume_low, -self.size[i])
+                self.n_sized -= 1
+            self.n -= 1
+        i = self.i_next & mask
+        self.i_next += 1
+        self.n += 1
+        if self.n_sized == 0:
+            self.money_sum = 0.0
+            self.money_low = 0.0
+            self.volume = 0.0
+            self.volume_low = 0.0
+        self.money[i] = 0.0
+        self.size[i] = 0.0
+        if qty > 0.0:
+            money = float(price) * float(qty)
+            self.money[i] = money
+            self.size[i] = qty
+            self.money_sum, self.money_low = add_exactly(self.money_sum, self.money_low, money)
+            self.volume, self.volume_low = add_exactly(self.volume, self.volume_low, float(qty))
+            self.n_sized += 1
+        if self.volume > 0.0:
+            self.value = self.money_sum / self.volume
+        else:
+            self.value = float(price)
+        return self.value
+
+    def ready(self) -> bool:
+        return self.n >= max(1, min(self.window, self.size.size))
