@@ -39,7 +39,8 @@ def mul_div(a: int, b: int, c: int) -> int:
         product = a * b
         whole = product // c
         rest = product - whole * c
-        return whole + (1 if rest >= c - rest else 0)
+        nearest = whole + (1 if rest >= c - rest else 0)
+        return nearest if nearest <= MONEY_MAX else MONEY_OVERFLOW
     whole = a // c
     if not product_fits(whole, b):
         return MONEY_OVERFLOW
