@@ -20,7 +20,6 @@ from pathlib import Path
 import msgspec
 
 from tercel.errors import ConfigError, DataError, UnitError
-from tercel.model.events import QUOTE
 from tercel.model.instrument import Instrument
 from tercel.store.binance_block import Block
 from tercel.store.binance_sync import DepthSync
@@ -170,6 +169,10 @@ class _Importer:
 
     def _on_depth(self, line: int, recv: int, data: bytes | msgspec.Raw) -> None:
         depth = self._depth.decode(data)
+        if depth.u < depth.U:
+            what = f"the depth event ends at id {depth.u} before it begins at {depth.U}"
+            self._bad.bad(line, "malformed_message", what)
+            return
         if depth.s != self.symbol or self.sync is None:
             self._identify(line, depth.s, "spot" if depth.pu is None else "usdm")
         assert self.sync is not None
@@ -242,18 +245,6 @@ def _instrument(symbol: str, market: str, tick: Decimal, lot: Decimal) -> Instru
     )  # fmt: skip
 
 
-def _rescale(spool: Spool, px_divisor: int, qty_divisor: int) -> None:
-    """Bring rows counted on provisional grids to the inferred ones."""
-    if px_divisor == 1 and qty_divisor == 1:
-        return
-    for block in spool.blocks("r+"):
-        block["px"] //= px_divisor
-        block["qty"] //= qty_divisor
-        quotes = block["kind"] == QUOTE
-        block["arg0"][quotes] //= px_divisor
-        block["arg1"][quotes] //= qty_divisor
-
-
 def import_binance(
     path: str | Path,
     out: str | Path,
@@ -288,7 +279,7 @@ def import_binance(
         if not spool.n_rows or not importer.symbol or importer.sync is None:
             raise DataError(f"{source} holds no Binance depth, trade or bookTicker message: wrong format or empty file")
         inferred = grids[0].inferred or grids[1].inferred
-        _rescale(spool, grids[0].divisor(), grids[1].divisor())
+        spool.rescale(grids[0].divisor(), grids[1].divisor())
         correction, quote_lead = spool.correct_clock()
         instrument = _instrument(importer.symbol, importer.market, grids[0].step, grids[1].step)
         meta = TapeMeta(

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tercel.errors import ConfigError, DataError, GapError
+from tercel.errors import ConfigError, GapError
 from tercel.store.tape import Gap
 
 __all__ = ["DepthSync"]
@@ -57,8 +57,6 @@ class DepthSync:
 
     def event(self, line: int, first: int, last: int, previous: int | None) -> bool:
         """Check a depth event with ids U, u and pu (None on spot). False when it must not be applied."""
-        if last < first:
-            raise DataError(f"{self.path}, line {line}: depth event ends at id {last} before it begins at {first}")
         stale_until = None if self._snapshot is None else self._snapshot - (0 if self._spot else 1)
         if stale_until is not None and last <= stale_until:
             if self._last is None or self._last < last:

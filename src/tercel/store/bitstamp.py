@@ -1,13 +1,13 @@
 """Imports a Bitstamp order log: every order's life (L3), one event a line, `ms event json`, plain or packed.
 
-order_created, order_changed and order_deleted become ADD, CHANGE and DELETE rows under the order's id with the size that
-is left; trade becomes a TRADE row. The log's periodic order_book snapshots are no rows: they are what a book can be
-checked against, and `bitstamp_books` yields them with their place among the rows. The log has one clock, its recorder's,
-so both times of a row are that. Rows about orders older than the log are kept: a book passes them over by name.
+order_created, order_changed and order_deleted become ADD, CHANGE and DELETE rows under the order's id with the size
+that is left; trade becomes a TRADE row. The log's periodic order_book snapshots are no rows: they are what a book can
+be checked against, and `bitstamp_books` yields them with their place among the rows. The log has one clock, its
+recorder's, so both times of a row are that. Rows about orders older than the log are kept; a book refuses them by name.
 
-The log does not say who started a trade. Bitstamp reports the two orders of a trade right before it, both smaller by the
-traded size, and order ids grow with time: the younger of the two is the aggressor. Where they are not found, the side
-follows from the last order_book before it. Called by `imports`.
+The log does not say who started a trade. Bitstamp reports the two orders of a trade right before it, both smaller by
+the traded size, and order ids grow with time: the younger of the two is the aggressor. Where they are not found, the
+side follows from the last order_book before it. Called by `imports`.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from collections import Counter, deque
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -109,7 +110,7 @@ def _events(lines: SourceLines, bad_lines: BadLines) -> Iterator[_Line]:
     orders = msgspec.json.Decoder(_Order, strict=False)
     trades = msgspec.json.Decoder(_Trade, strict=False)
     books = msgspec.json.Decoder(_Book, strict=False)
-    decoders = dict.fromkeys(_KINDS, orders) | {"trade": trades, "order_book": books}
+    decoders: dict[str, Any] = dict.fromkeys(_KINDS, orders) | {"trade": trades, "order_book": books}
     last_ns = 0
     for first, block in lines:
         for number, text in enumerate(block, first):
@@ -174,7 +175,8 @@ class _Rows:
             what = self._grids[column].complaint(value) if value else "price is 0, expected more"
             self._bad.bad(self._lines[i_row], "off_grid", what, UnitError)
         self._heads, self._numbers, self._lines = [], [], []
-        return rows[~(bad_px | bad_qty)]
+        good: np.ndarray = rows[~(bad_px | bad_qty)]
+        return good
 
 
 def import_bitstamp(

@@ -68,10 +68,13 @@ class Grid:
         return f"{self.what} {value} does not lie on its grid of {self.step.normalize():f}: {hint}"
 
     def divisor(self) -> int:
-        """For an inferred grid: what to divide all steps by, after which `step` is the inferred one. 1 otherwise."""
-        if not self.inferred or self._divisor == 0:
+        """For an inferred grid: what to divide all steps by, after which `step` is the inferred one. 1 otherwise.
+
+        A column of nothing but zeros says nothing about its grid: the step is then 1.
+        """
+        if not self.inferred:
             return 1
-        divisor, self._divisor = self._divisor, 0
+        divisor = self._divisor or int(1 / self.step)
         self.step = (self.step * divisor).normalize()
         self._numerator, self._denominator = self.step.as_integer_ratio()
         return divisor

@@ -16,7 +16,7 @@ import numpy as np
 
 import tercel
 from tercel.errors import DataError, StorageError
-from tercel.model.events import EVENT, EVENT_VERSION, QUOTE
+from tercel.model.events import BAR, EVENT, EVENT_VERSION, QUOTE
 from tercel.model.instrument import Instrument
 from tercel.store.atomic import replacing, scratch_file, storage_errors
 from tercel.store.channels import channel_counts
@@ -66,6 +66,19 @@ class Spool:
         for start in range(0, self.n_rows, GROUP_ROWS):
             n_rows = min(GROUP_ROWS, self.n_rows - start)
             yield np.memmap(self.path, EVENT, mode, offset=start * EVENT.itemsize, shape=(n_rows,))  # type: ignore[call-overload]
+
+    def rescale(self, px_divisor: int, qty_divisor: int) -> None:
+        """Bring rows counted on provisional grids to inferred ones, `divisor` times as coarse."""
+        if px_divisor == 1 and qty_divisor == 1:
+            return
+        for block in self.blocks("r+"):
+            block["px"] //= px_divisor
+            block["qty"] //= qty_divisor
+            quotes, bars = block["kind"] == QUOTE, block["kind"] == BAR
+            block["arg0"][quotes | bars] //= px_divisor
+            block["arg1"][quotes] //= qty_divisor
+            block["arg1"][bars] //= px_divisor
+            block["id"][bars] //= px_divisor
 
     def correct_clock(self) -> tuple[int, int]:
         """Shift every `ts_recv` so that no row is seen before it happened; returns (correction, quote lead) in ns.
