@@ -1,0 +1,397 @@
+"""The step: book, features and strategies, risk, orders, for each row, in one call without await.
+
+`step` eats EVENT rows up to a time and stops early after a row that made commands or refusals, so that the driver
+takes them before the next row; what happens therefore does not depend on how rows were batched. Timers fire in order
+of their deadline before any row of a later time. Every row counts one in `seq`; a command carries the seq of the row
+(or, for timers, of the last row before it) that caused it. The core never asks for the time.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tercel.book.l2 import BOOK, BOOK_SIDE, NO_KEY, book_clear, book_level, book_set
+from tercel.engine.account import account_row, order_lost_all
+from tercel.engine.calls import (
+    ERROR_BOOK_FULL,
+    ERROR_UNKNOWN_INSTRUMENT,
+    ON_BAR,
+    ON_BOOK,
+    ON_LEVEL,
+    ON_QUOTE,
+    ON_SIGNAL,
+    ON_START,
+    ON_STOP,
+    ON_TIMER,
+    ON_TRADE,
+    call_all,
+    call_one,
+    listener_count,
+)
+from tercel.engine.halt import halt_row, resume_row
+from tercel.jit import addressof_record, entry, inline_kernel, kernel, record, records
+from tercel.model.events import (
+    ACK,
+    BAR,
+    CLEAR,
+    DISCONNECT,
+    EVENT,
+    FUNDING,
+    HALT,
+    LAST,
+    LEVEL,
+    LOCAL,
+    QUOTE,
+    REFUSED,
+    RESUME,
+    SIGNAL,
+    TIMER,
+    TRADE,
+)
+from tercel.model.instrument import INSTRUMENT
+from tercel.orders.positions import POSITION, position_apply_funding
+from tercel.strategy.context import CONTEXT, MARKET_ROW, TIMER_ROW, earliest_timer
+from tercel.strategy.views import BAR_VIEW, BOOK_VIEW, LEVEL_VIEW, SIGNAL_VIEW, TIMER_VIEW, TRADE_VIEW
+
+__all__ = ["advance", "engine_start", "engine_step", "engine_stop", "run_rows"]
+
+I64 = np.dtype("i8")
+_SIDES = BOOK.itemsize
+
+
+@kernel
+def advance(base: int, wiring: int, rows: int, start: int, n: int, until_ns: int) -> int:
+    """Process rows[start:n] with receipt time up to `until_ns`. Returns the index of the first row not processed.
+
+    base: the state block, mutated. rows: address of (n,) EVENT in order of ts_recv. Rows without the flag LOCAL are
+    stepped over. Stops after a row (or timer) that left commands, refusals or an error in the block.
+    """
+    ctx = record(base, CONTEXT)
+    events = records(rows, n, EVENT)
+    i = start
+    while i < n:
+        row = events[i]
+        if row.flags & LOCAL == 0:
+            i += 1
+            continue
+        ts = row.ts_recv
+        if ts > until_ns:
+            break
+        if ts > ctx.next_timer:
+            fire_timers(base, wiring, ts)
+            if ctx.n_emitted != 0:
+                return i
+        i += 1
+        ctx.now = ts
+        ctx.seq += 1
+        if row.kind == LEVEL:
+            _level(base, wiring, row)
+        else:
+            _other(base, wiring, row)
+        if ctx.n_emitted != 0:
+            break
+    return i
+
+
+@inline_kernel
+def _level(base: int, wiring: int, row: Any) -> None:
+    """A level of a book: the hot row."""
+    ctx = record(base, CONTEXT)
+    instrument = int(row.instrument)
+    if instrument >= ctx.n_instruments:
+        _stop(ctx, ERROR_UNKNOWN_INSTRUMENT, instrument)
+        return
+    book_set(base + ctx.off_books + instrument * ctx.book_stride, int(row.side), row.px, row.qty)
+    if listener_count(wiring, ON_LEVEL) > 0:
+        _on_level(base, wiring, row)
+    if row.flags & LAST != 0:
+        _message_end(base, wiring, row)
+
+
+@kernel
+def _stop(ctx: Any, error: int, arg: int) -> None:
+    """Leave an error for the driver; the first one stays."""
+    ctx.n_emitted += 1
+    if ctx.error == 0:
+        ctx.error = error
+        ctx.error_arg = arg
+
+
+@kernel
+def _message_end(base: int, wiring: int, row: Any) -> None:
+    """The last row of a venue message: the book is whole."""
+    ctx = record(base, CONTEXT)
+    book = record(base + ctx.off_books + int(row.instrument) * ctx.book_stride, BOOK)
+    if book.error != 0:
+        _stop(ctx, ERROR_BOOK_FULL, int(row.instrument))
+    if listener_count(wiring, ON_BOOK) > 0:
+        _book_view(base, row)
+        call_all(base, wiring, ON_BOOK)
+
+
+@kernel
+def _book_view(base: int, row: Any) -> None:
+    """Fill BOOK_VIEW from the book, or from the last quote where the book is empty."""
+    ctx = record(base, CONTEXT)
+    i = int(row.instrument)
+    view = record(base + ctx.off_view, BOOK_VIEW)
+    instrument = records(base + ctx.off_instruments, ctx.n_instruments, INSTRUMENT)[i]
+    market = records(base + ctx.off_markets, ctx.n_instruments, MARKET_ROW)[i]
+    book = base + ctx.off_books + i * ctx.book_stride
+    bid_key = records(book + _SIDES, 2, BOOK_SIDE)[0].best
+    ask_key = records(book + _SIDES, 2, BOOK_SIDE)[1].best
+    bid_px, bid_lots = market.bid_px, market.bid_lots
+    ask_px, ask_lots = market.ask_px, market.ask_lots
+    if bid_key != NO_KEY:
+        bid_px, bid_lots = bid_key, book_level(book, 1, bid_key)
+    if ask_key != NO_KEY:
+        ask_px, ask_lots = -ask_key, book_level(book, -1, -ask_key)
+    view.ts = row.ts_recv
+    view.ts_exch = row.ts_exch
+    view.instrument = i
+    view.bid_px = bid_px
+    view.ask_px = ask_px
+    view.bid_lots = bid_lots
+    view.ask_lots = ask_lots
+    view.best_bid = bid_px * instrument.tick_num / instrument.tick_den
+    view.best_ask = ask_px * instrument.tick_num / instrument.tick_den
+    view.bid_qty = bid_lots * instrument.lot_num / instrument.lot_den
+    view.ask_qty = ask_lots * instrument.lot_num / instrument.lot_den
+    if bid_px > 0 and ask_px > 0:
+        view.mid = (bid_px + ask_px) * instrument.tick_num / (2.0 * instrument.tick_den)
+        view.spread = (ask_px - bid_px) * instrument.tick_num / instrument.tick_den
+    else:
+        view.mid = market.last_px * instrument.tick_num / instrument.tick_den
+        view.spread = 0.0
+
+
+@kernel
+def _on_level(base: int, wiring: int, row: Any) -> None:
+    ctx = record(base, CONTEXT)
+    view = record(base + ctx.off_view, LEVEL_VIEW)
+    instrument = records(base + ctx.off_instruments, ctx.n_instruments, INSTRUMENT)[int(row.instrument)]
+    view.ts = row.ts_recv
+    view.ts_exch = row.ts_exch
+    view.instrument = int(row.instrument)
+    view.side = int(row.side)
+    view.px = row.px
+    view.lots = row.qty
+    view.id = row.id
+    view.price = row.px * instrument.tick_num / instrument.tick_den
+    view.qty = row.qty * instrument.lot_num / instrument.lot_den
+    call_all(base, wiring, ON_LEVEL)
+
+
+@kernel
+def _other(base: int, wiring: int, row: Any) -> None:
+    """Every kind of row but LEVEL."""
+    ctx = record(base, CONTEXT)
+    i = int(row.instrument)
+    kind = int(row.kind)
+    if kind != TIMER and kind < HALT and (i < 0 or i >= ctx.n_instruments):
+        _stop(ctx, ERROR_UNKNOWN_INSTRUMENT, i)
+        return
+    if kind == TRADE:
+        _trade(base, wiring, row)
+    elif kind == QUOTE:
+        market = records(base + ctx.off_markets, ctx.n_instruments, MARKET_ROW)[i]
+        market.bid_px = row.px
+        market.bid_lots = row.qty
+        market.ask_px = row.arg0
+        market.ask_lots = row.arg1
+        if listener_count(wiring, ON_QUOTE) > 0:
+            _quote_view(base, row)
+            call_all(base, wiring, ON_QUOTE)
+    elif kind == BAR:
+        _bar(base, wiring, row)
+    elif kind == CLEAR:
+        book_clear(base + ctx.off_books + i * ctx.book_stride, int(row.side), row.px)
+        if row.flags & LAST != 0:
+            _message_end(base, wiring, row)
+    elif kind == FUNDING:
+        market = records(base + ctx.off_markets, ctx.n_instruments, MARKET_ROW)[i]
+        market.mark_px = row.px
+        position = records(base + ctx.off_positions, ctx.n_instruments, POSITION)[i]
+        instrument = records(base + ctx.off_instruments, ctx.n_instruments, INSTRUMENT)[i]
+        position_apply_funding(position, instrument, row.px, row.arg0)
+    elif kind >= ACK and kind <= REFUSED:
+        account_row(base, wiring, row)
+    elif kind == TIMER:
+        fire_timers(base, wiring, row.ts_recv + 1)
+    elif kind == SIGNAL:
+        _signal(base, wiring, row)
+    elif kind == DISCONNECT:
+        order_lost_all(base, i)
+    elif kind == HALT:
+        halt_row(base, row)
+    elif kind == RESUME:
+        resume_row(base)
+
+
+@kernel
+def _trade(base: int, wiring: int, row: Any) -> None:
+    ctx = record(base, CONTEXT)
+    i = int(row.instrument)
+    market = records(base + ctx.off_markets, ctx.n_instruments, MARKET_ROW)[i]
+    market.last_px = row.px
+    market.last_lots = row.qty
+    market.last_ts = row.ts_recv
+    if listener_count(wiring, ON_TRADE) > 0:
+        view = record(base + ctx.off_view, TRADE_VIEW)
+        instrument = records(base + ctx.off_instruments, ctx.n_instruments, INSTRUMENT)[i]
+        view.ts = row.ts_recv
+        view.ts_exch = row.ts_exch
+        view.instrument = i
+        view.side = int(row.side)
+        view.px = row.px
+        view.lots = row.qty
+        view.id = row.id
+        view.price = row.px * instrument.tick_num / instrument.tick_den
+        view.qty = row.qty * instrument.lot_num / instrument.lot_den
+        call_all(base, wiring, ON_TRADE)
+
+
+@kernel
+def _quote_view(base: int, row: Any) -> None:
+    """Fill BOOK_VIEW from the quote itself."""
+    ctx = record(base, CONTEXT)
+    i = int(row.instrument)
+    view = record(base + ctx.off_view, BOOK_VIEW)
+    instrument = records(base + ctx.off_instruments, ctx.n_instruments, INSTRUMENT)[i]
+    view.ts = row.ts_recv
+    view.ts_exch = row.ts_exch
+    view.instrument = i
+    view.bid_px = row.px
+    view.ask_px = row.arg0
+    view.bid_lots = row.qty
+    view.ask_lots = row.arg1
+    view.best_bid = row.px * instrument.tick_num / instrument.tick_den
+    view.best_ask = row.arg0 * instrument.tick_num / instrument.tick_den
+    view.bid_qty = row.qty * instrument.lot_num / instrument.lot_den
+    view.ask_qty = row.arg1 * instrument.lot_num / instrument.lot_den
+    view.mid = (row.px + row.arg0) * instrument.tick_num / (2.0 * instrument.tick_den)
+    view.spread = (row.arg0 - row.px) * instrument.tick_num / instrument.tick_den
+
+
+@kernel
+def _bar(base: int, wiring: int, row: Any) -> None:
+    ctx = record(base, CONTEXT)
+    i = int(row.instrument)
+    market = records(base + ctx.off_markets, ctx.n_instruments, MARKET_ROW)[i]
+    market.last_px = row.px
+    market.last_lots = row.qty
+    market.last_ts = row.ts_recv
+    if listener_count(wiring, ON_BAR) > 0:
+        view = record(base + ctx.off_view, BAR_VIEW)
+        instrument = records(base + ctx.off_instruments, ctx.n_instruments, INSTRUMENT)[i]
+        view.ts = row.ts_recv
+        view.ts_exch = row.ts_exch
+        view.instrument = i
+        view.close_px = row.px
+        view.lots = row.qty
+        view.open = row.id * instrument.tick_num / instrument.tick_den
+        view.high = row.arg0 * instrument.tick_num / instrument.tick_den
+        view.low = row.arg1 * instrument.tick_num / instrument.tick_den
+        view.close = row.px * instrument.tick_num / instrument.tick_den
+        view.volume = row.qty * instrument.lot_num / instrument.lot_den
+        call_all(base, wiring, ON_BAR)
+
+
+@kernel
+def _signal(base: int, wiring: int, row: Any) -> None:
+    ctx = record(base, CONTEXT)
+    view = record(base + ctx.off_view, SIGNAL_VIEW)
+    view.ts = row.ts_recv
+    view.ts_exch = row.ts_exch
+    view.instrument = int(row.instrument)
+    view.id = row.id
+    # The row holds the bits of two floats; the view's integer fields before them are written, then its bits copied.
+    address = addressof_record(view)
+    raw = records(address, 6, I64)
+    raw[4] = row.arg0
+    raw[5] = row.arg1
+    call_all(base, wiring, ON_SIGNAL)
+
+
+@kernel
+def fire_timers(base: int, wiring: int, before_ns: int) -> int:
+    """Fire every timer whose deadline is before `before_ns`, earliest first, each at its own time.
+
+    Stops after one that emitted, as rows do; the rest fire at the next call. Returns how many fired.
+    """
+    ctx = record(base, CONTEXT)
+    fired = 0
+    while ctx.next_timer < before_ns and ctx.n_emitted == 0:
+        slot = earliest_timer(ctx)
+        if slot < 0:
+            break
+        timer = records(base + ctx.off_timers, ctx.timers_max, TIMER_ROW)[slot]
+        due = timer.deadline
+        strategy = timer.strategy
+        id = timer.id
+        if timer.period > 0:
+            timer.deadline = due + timer.period
+        else:
+            timer.deadline = 0
+            ctx.n_timers -= 1
+        earliest_timer(ctx)
+        if due > ctx.now:
+            ctx.now = due
+        view = record(base + ctx.off_view, TIMER_VIEW)
+        view.ts = ctx.now
+        view.due = due
+        view.id = id
+        call_one(base, wiring, ON_TIMER, strategy)
+        fired += 1
+    return fired
+
+
+@entry
+def engine_step(base: int, wiring: int, rows: int, start: int, n: int, until_ns: int) -> int:
+    """`advance` for Python: process rows[start:n] up to `until_ns`; returns the first index not processed."""
+    return advance(base, wiring, rows, start, n, until_ns)
+
+
+@entry
+def run_rows(base: int, wiring: int, rows: int, n: int) -> int:
+    """Process all rows and drop what is emitted: for benchmarks of the decision path. Returns orders approved."""
+    ctx = record(base, CONTEXT)
+    i = 0
+    approved = 0
+    while i < n:
+        i = advance(base, wiring, rows, i, n, (1 << 63) - 1)
+        approved += ctx.n_commands
+        ctx.n_commands = 0
+        ctx.n_refused = 0
+        ctx.n_emitted = 0
+        if ctx.error != 0:
+            return -1
+    return approved
+
+
+@entry
+def engine_timers(base: int, wiring: int, before_ns: int) -> int:
+    """`fire_timers` for Python."""
+    return fire_timers(base, wiring, before_ns)
+
+
+@entry
+def engine_start(base: int, wiring: int, now_ns: int) -> int:
+    """Call on_start of every strategy at `now_ns`."""
+    ctx = record(base, CONTEXT)
+    ctx.now = now_ns
+    ctx.started_ns = now_ns
+    call_all(base, wiring, ON_START)
+    return 0
+
+
+@entry
+def engine_stop(base: int, wiring: int, now_ns: int) -> int:
+    """Call on_stop of every strategy at `now_ns`."""
+    ctx = record(base, CONTEXT)
+    if now_ns > ctx.now:
+        ctx.now = now_ns
+    call_all(base, wiring, ON_STOP)
+    return 0

@@ -1,0 +1,158 @@
+"""From a strategy to addresses: each handler compiled to machine code, or wrapped for the interpreter.
+
+Compiled handlers are cached on disk under a digest of everything their text depends on: the module of the class, the
+modules of the functions it calls, the constants it reads, its record. Called by drivers before a run and by `tercel
+warmup`; never per event.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import types
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from tercel.errors import StrategyError
+from tercel.features.state import source_digest, view_class
+from tercel.jit import COMPILED, KernelError, compile_handler, kernel_cache_dir, record, wrap_callback
+from tercel.strategy.context import CONTEXT, ContextView
+from tercel.strategy.contract import HANDLERS, Strategy
+
+__all__ = ["CompiledStrategy", "Raised", "compile_strategy"]
+
+
+class Raised(msgspec.Struct):
+    """What an interpreted handler raised last, kept for the driver to report."""
+
+    error: BaseException | None = None
+
+
+class CompiledStrategy(msgspec.Struct, frozen=True):
+    """A strategy ready to be wired: its record and one address per handler it has.
+
+    name: the class name. dtype: the record. addresses: handler name -> machine address. keep: what keeps the code
+    alive. raised: filled by interpreted handlers. source: the class, to explain errors.
+    """
+
+    name: str
+    dtype: np.dtype
+    addresses: dict[str, int]
+    keep: list[Any]
+    raised: Raised
+    source: type[Strategy]
+
+
+_COMPILED: dict[tuple[str, str], tuple[dict[str, int], list[Any]]] = {}
+
+
+def compile_strategy(strategy: Strategy, *, jit: bool = True) -> CompiledStrategy:
+    """Compile every handler of a strategy, or wrap them when `jit` is false or Numba is switched off.
+
+    Raises StrategyCompileError with the user's line when a handler does not compile, StrategyError when the class has
+    no handler or a field is wrong. Classes and parameters: the same class with other scalar parameters shares its code.
+    """
+    cls = type(strategy)
+    handlers = cls.handlers()
+    if not handlers:
+        raise StrategyError(f"{cls.__name__} has no handler: write at least one of {', '.join(HANDLERS)}")
+    dtype = strategy.record_dtype()
+    raised = Raised()
+    if not (jit and COMPILED):
+        addresses, keep = _interpreted(strategy, dtype, handlers, raised)
+        return CompiledStrategy(cls.__name__, dtype, addresses, keep, raised, cls)
+    key = (cls._marker, str(dtype.descr))
+    if key not in _COMPILED:
+        _COMPILED[key] = _compiled(cls, dtype, handlers)
+    addresses, keep = _COMPILED[key]
+    return CompiledStrategy(cls.__name__, dtype, addresses, keep, raised, cls)
+
+
+def _compiled(cls: type[Strategy], dtype: np.dtype, handlers: dict[str, Any]) -> tuple[dict[str, int], list[Any]]:
+    digest = _digest(cls, dtype, handlers)
+    path = kernel_cache_dir() / "strategies" / digest
+    addresses: dict[str, int] = {}
+    keep: list[Any] = []
+    for name, function in handlers.items():
+        event = HANDLERS[name]
+        dtypes = (dtype, CONTEXT) if event is None else (dtype, CONTEXT, event)
+        _check_arity(cls, name, function, len(dtypes))
+        try:
+            addresses[name], kept = compile_handler(function, dtypes, path, f"{cls.__name__}_{name}_{digest}")
+        except (KernelError, NameError, AttributeError, TypeError, NotImplementedError) as error:
+            from tercel.strategy.explain import explain
+
+            raise explain(error, cls, name) from error
+        keep.append(kept)
+    return addresses, keep
+
+
+def _check_arity(cls: type[Strategy], name: str, function: Any, n: int) -> None:
+    wanted = ("self", "ctx", "event")[:n]
+    if function.__code__.co_argcount != n:
+        raise StrategyError(
+            f"{cls.__name__}.{name} (line {function.__code__.co_firstlineno}) takes {function.__code__.co_argcount} "
+            f"arguments; it must take {n}: {', '.join(wanted)}"
+        )
+
+
+def _interpreted(
+    strategy: Strategy, dtype: np.dtype, handlers: dict[str, Any], raised: Raised
+) -> tuple[dict[str, int], list[Any]]:
+    state_view = view_class(strategy)
+    addresses: dict[str, int] = {}
+    keep: list[Any] = []
+    for name, function in handlers.items():
+        event = HANDLERS[name]
+        _check_arity(type(strategy), name, function, 2 if event is None else 3)
+        addresses[name], kept = wrap_callback(_callback(function, dtype, state_view, event, raised))
+        keep.append(kept)
+    keep.append(dtype)
+    return addresses, keep
+
+
+def _callback(function: Any, dtype: np.dtype, state_view: Any, event: np.dtype | None, raised: Raised) -> Any:
+    from tercel.features.state import StateView
+
+    def call(state: int, context: int, view: int) -> int:
+        arguments = [state_view(record(state, dtype)), ContextView(record(context, CONTEXT))]
+        if event is not None:
+            arguments.append(StateView(record(view, event)))
+        try:
+            function(*arguments)
+        except Exception as error:
+            raised.error = error
+            return 1
+        return 0
+
+    return call
+
+
+def _digest(cls: type[Strategy], dtype: np.dtype, handlers: dict[str, Any]) -> str:
+    """Twelve hex digits over all the text and constants that a strategy's code is made from."""
+    digest = hashlib.blake2b(digest_size=6)
+    digest.update(f"{cls._marker} {dtype.descr} {source_digest(cls)}".encode())
+    seen: set[int] = set()
+    for function in cls.record_methods().values():
+        _digest_function(digest, function, seen)
+    return digest.hexdigest()
+
+
+def _digest_function(digest: Any, function: Any, seen: set[int]) -> None:
+    function = getattr(function, "py_func", function)
+    if id(function) in seen or not isinstance(function, types.FunctionType):
+        return
+    seen.add(id(function))
+    code = function.__code__
+    digest.update(code.co_code + repr(code.co_consts).encode() + repr(code.co_names).encode())
+    file = Path(code.co_filename)
+    if file.is_file():
+        digest.update(file.read_bytes())
+    for name in code.co_names:
+        value = function.__globals__.get(name)
+        if isinstance(value, (int, float, str, tuple)):
+            digest.update(f"{name}={value!r}".encode())
+        elif hasattr(value, "py_func") or isinstance(value, types.FunctionType):
+            _digest_function(digest, value, seen)

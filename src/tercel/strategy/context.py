@@ -1,0 +1,542 @@
+"""The context: the head of the state block, and what a strategy may ask of it and do through it.
+
+Every function of `METHODS` is a method of `ctx` in a handler, compiled and interpreted alike. Reading is direct: the
+records lie in the block, at offsets the head states. Doing is by proposal: `ctx.buy` writes a PROPOSAL and returns the
+order's id; when the handler has returned, the engine passes each proposal through the risk gate, and it becomes a
+COMMAND or a REFUSED row that the strategy sees in on_order. Nothing here talks to a venue.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tercel.book.l2 import BOOK_SIDE, NO_KEY, book_level, book_next
+from tercel.features.state import StateView
+from tercel.jit import addressof_record, inline_kernel, kernel, record, records, register_methods
+from tercel.model.commands import (
+    AMEND,
+    BRACKET,
+    CANCEL,
+    CANCEL_ALL,
+    GTC,
+    GTD,
+    GTX,
+    ICEBERG,
+    IOC,
+    LIMIT,
+    LINK,
+    MARKET,
+    NEW,
+    OCO,
+    REDUCE_ONLY,
+    STOP,
+    STOP_LIMIT,
+    TRAILING,
+)
+from tercel.model.events import BUY, SELL
+from tercel.model.instrument import INSTRUMENT
+from tercel.model.reasons import OFF_LOT_GRID, OFF_TICK_GRID
+from tercel.orders.lifecycle import ORDER
+from tercel.orders.positions import POSITION
+from tercel.orders.table import order_find, order_leaves
+
+__all__ = ["CONTEXT", "MARKET_ROW", "METHODS", "PROPOSAL", "TIMER_ROW", "ContextView"]
+
+_MARKER = "_Context"
+
+#: The head of the state block. now: int64 ns, the time of the row being processed. seq: rows seen since birth.
+#: strategy: whose handler runs. next_id: the next order id, a pure function of run and counter. off_*: byte offsets
+#: from the head. n_*: counts; *_max: capacities. next_timer: earliest deadline, int64 max when none.
+CONTEXT = np.dtype(
+    [
+        (name, "i8")
+        for name in (
+            "version size now seq strategy n_instruments n_strategies next_id next_timer started_ns halted "
+            "n_proposals proposals_max n_commands commands_max n_timers timers_max n_open orders_max "
+            "error error_arg n_refused gross_notional any_open "
+            "off_instruments off_markets off_books book_stride off_positions off_risk off_orders off_open "
+            "off_proposals off_commands off_refusals off_timers off_states off_state_table off_view "
+            "n_emitted n_fills n_late spare0 spare1"
+        ).split()
+    ]
+    + [(_MARKER, "u1")],
+    align=True,
+)
+
+#: What is known of an instrument's price beside its book: the last quote, trade or bar. px in ticks, 0 before the
+#: first; last_ts int64 ns.
+MARKET_ROW = np.dtype(
+    [
+        ("bid_px", "i8"),
+        ("bid_lots", "i8"),
+        ("ask_px", "i8"),
+        ("ask_lots", "i8"),
+        ("last_px", "i8"),
+        ("last_lots", "i8"),
+        ("last_ts", "i8"),
+        ("mark_px", "i8"),
+    ],
+    align=True,
+)
+
+#: What a strategy asks for, before the gate. A type of its own, so that an unchecked order cannot be sent.
+PROPOSAL = np.dtype(
+    [
+        (name, "i8")
+        for name in "id instrument strategy kind side type tif flags px qty arg expire_ns reason spare".split()
+    ],
+    align=True,
+)
+
+#: A pending timer; slot is free when deadline is 0. period 0: fires once.
+TIMER_ROW = np.dtype([("deadline", "i8"), ("period", "i8"), ("strategy", "i8"), ("id", "i8")], align=True)
+
+_SIDES = 64
+INT64_MAX = (1 << 63) - 1
+
+
+@inline_kernel
+def _instrument(ctx: Any, instrument: int) -> Any:
+    if instrument < 0 or instrument >= ctx.n_instruments:
+        raise IndexError("the run has no instrument of that number")
+    return records(addressof_record(ctx) + ctx.off_instruments, 32767, INSTRUMENT)[instrument]
+
+
+@inline_kernel
+def _market(ctx: Any, instrument: int) -> Any:
+    return records(addressof_record(ctx) + ctx.off_markets, 32767, MARKET_ROW)[instrument]
+
+
+@inline_kernel
+def _position(ctx: Any, instrument: int) -> Any:
+    if instrument < 0 or instrument >= ctx.n_instruments:
+        raise IndexError("the run has no instrument of that number")
+    return records(addressof_record(ctx) + ctx.off_positions, 32767, POSITION)[instrument]
+
+
+@inline_kernel
+def top_ticks(base: int, ctx: Any, instrument: int, k: int) -> int:
+    """The best price of side k (0 bids, 1 asks) in ticks: the book's, else the last quote's; 0 when there is none."""
+    book = base + ctx.off_books + instrument * ctx.book_stride
+    key = records(book + _SIDES, 2, BOOK_SIDE)[k].best
+    if key != NO_KEY:
+        return key if k == 0 else -key
+    market = records(base + ctx.off_markets, 32767, MARKET_ROW)[instrument]
+    return market.bid_px if k == 0 else market.ask_px
+
+
+# --- reading ------------------------------------------------------------------------------------------------------
+
+
+def best_bid_ticks(ctx: Any, instrument: int) -> int:
+    """Best bid in ticks, 0 when there is none."""
+    _instrument(ctx, instrument)
+    return top_ticks(addressof_record(ctx), ctx, instrument, 0)
+
+
+def best_ask_ticks(ctx: Any, instrument: int) -> int:
+    """Best ask in ticks, 0 when there is none."""
+    _instrument(ctx, instrument)
+    return top_ticks(addressof_record(ctx), ctx, instrument, 1)
+
+
+def best_bid(ctx: Any, instrument: int) -> float:
+    """Best bid price, 0.0 when there is none."""
+    row = _instrument(ctx, instrument)
+    return top_ticks(addressof_record(ctx), ctx, instrument, 0) * row.tick_num / row.tick_den
+
+
+def best_ask(ctx: Any, instrument: int) -> float:
+    """Best ask price, 0.0 when there is none."""
+    row = _instrument(ctx, instrument)
+    return top_ticks(addressof_record(ctx), ctx, instrument, 1) * row.tick_num / row.tick_den
+
+
+def mid(ctx: Any, instrument: int) -> float:
+    """Half way between best bid and best ask; the last price where a side is missing; 0.0 before any price."""
+    row = _instrument(ctx, instrument)
+    base = addressof_record(ctx)
+    bid, ask = top_ticks(base, ctx, instrument, 0), top_ticks(base, ctx, instrument, 1)
+    if bid > 0 and ask > 0:
+        return (bid + ask) * row.tick_num / (2.0 * row.tick_den)
+    return _market(ctx, instrument).last_px * row.tick_num / row.tick_den
+
+
+def spread(ctx: Any, instrument: int) -> float:
+    """Best ask minus best bid; 0.0 where a side is missing."""
+    row = _instrument(ctx, instrument)
+    base = addressof_record(ctx)
+    bid, ask = top_ticks(base, ctx, instrument, 0), top_ticks(base, ctx, instrument, 1)
+    if bid > 0 and ask > 0:
+        return (ask - bid) * row.tick_num / row.tick_den
+    return 0.0
+
+
+def last_price(ctx: Any, instrument: int) -> float:
+    """Price of the last trade or bar, 0.0 before the first."""
+    row = _instrument(ctx, instrument)
+    return _market(ctx, instrument).last_px * row.tick_num / row.tick_den
+
+
+def _size_at(ctx: Any, instrument: int, side: int, px: int) -> int:
+    return book_level(addressof_record(ctx) + ctx.off_books + instrument * ctx.book_stride, side, px)
+
+
+def bid_qty(ctx: Any, instrument: int) -> float:
+    """Size at the best bid."""
+    row = _instrument(ctx, instrument)
+    base = addressof_record(ctx)
+    book = base + ctx.off_books + instrument * ctx.book_stride
+    key = records(book + _SIDES, 2, BOOK_SIDE)[0].best
+    lots = book_level(book, BUY, key) if key != NO_KEY else _market(ctx, instrument).bid_lots
+    return lots * row.lot_num / row.lot_den
+
+
+def ask_qty(ctx: Any, instrument: int) -> float:
+    """Size at the best ask."""
+    row = _instrument(ctx, instrument)
+    base = addressof_record(ctx)
+    book = base + ctx.off_books + instrument * ctx.book_stride
+    key = records(book + _SIDES, 2, BOOK_SIDE)[1].best
+    lots = book_level(book, SELL, -key) if key != NO_KEY else _market(ctx, instrument).ask_lots
+    return lots * row.lot_num / row.lot_den
+
+
+def qty_at(ctx: Any, instrument: int, side: int, px: int) -> float:
+    """Size at a price in ticks on one side of the book (tc.BUY bids, tc.SELL asks)."""
+    row = _instrument(ctx, instrument)
+    book = addressof_record(ctx) + ctx.off_books + instrument * ctx.book_stride
+    return book_level(book, side, px) * row.lot_num / row.lot_den
+
+
+def imbalance(ctx: Any, instrument: int, levels: int = 1) -> float:
+    """(bids - asks) / (bids + asks) over the best `levels` levels of each side, in [-1, 1]; 0.0 for an empty book."""
+    _instrument(ctx, instrument)
+    book = addressof_record(ctx) + ctx.off_books + instrument * ctx.book_stride
+    bids, asks = 0, 0
+    for k in range(2):
+        side = 1 - 2 * k
+        key = records(book + _SIDES, 2, BOOK_SIDE)[k].best
+        total, n = 0, 0
+        while key != NO_KEY and n < levels:
+            total += book_level(book, side, side * key)
+            n += 1
+            if n < levels:
+                key = book_next(book, k, key)
+        if k == 0:
+            bids = total
+        else:
+            asks = total
+    if bids + asks == 0:
+        return 0.0
+    return (bids - asks) / (bids + asks)
+
+
+def position(ctx: Any, instrument: int) -> float:
+    """The position, negative when short, in the instrument's unit of size."""
+    lots = _position(ctx, instrument).position
+    row = _instrument(ctx, instrument)
+    return lots * row.lot_num / row.lot_den
+
+
+def position_lots(ctx: Any, instrument: int) -> int:
+    """The position in lots, negative when short."""
+    return _position(ctx, instrument).position
+
+
+def to_price(ctx: Any, instrument: int, px: int) -> float:
+    """Ticks as a price."""
+    row = _instrument(ctx, instrument)
+    return px * row.tick_num / row.tick_den
+
+
+def to_ticks(ctx: Any, instrument: int, price: float) -> int:
+    """A price as the nearest whole number of ticks."""
+    row = _instrument(ctx, instrument)
+    return int(np.floor(price * row.tick_den / row.tick_num + 0.5))
+
+
+def to_lots(ctx: Any, instrument: int, qty: float) -> int:
+    """A quantity as the nearest whole number of lots."""
+    row = _instrument(ctx, instrument)
+    return int(np.floor(qty * row.lot_den / row.lot_num + 0.5))
+
+
+def order_state(ctx: Any, id: int) -> int:
+    """State of an order (orders.lifecycle ST_*); ST_FREE (0) once it has ended or if it never was."""
+    orders = records(addressof_record(ctx) + ctx.off_orders, ctx.orders_max, ORDER)
+    slot = order_find(orders, ctx.orders_max, id)
+    return orders[slot].state if slot >= 0 else 0
+
+
+def is_open(ctx: Any, id: int) -> bool:
+    """Whether the order still lives as far as we know: sent, resting or partly filled."""
+    orders = records(addressof_record(ctx) + ctx.off_orders, ctx.orders_max, ORDER)
+    return id > 0 and order_find(orders, ctx.orders_max, id) >= 0
+
+
+def is_pending(ctx: Any, id: int) -> bool:
+    """Whether a request on the order (new, cancel, amend) has not been answered yet."""
+    orders = records(addressof_record(ctx) + ctx.off_orders, ctx.orders_max, ORDER)
+    slot = order_find(orders, ctx.orders_max, id)
+    return slot >= 0 and (orders[slot].state == 1 or orders[slot].pending != 0)
+
+
+def order_px(ctx: Any, id: int) -> int:
+    """Price of an open order in ticks, 0 when there is no such order."""
+    orders = records(addressof_record(ctx) + ctx.off_orders, ctx.orders_max, ORDER)
+    slot = order_find(orders, ctx.orders_max, id)
+    return orders[slot].px if slot >= 0 else 0
+
+
+def leaves_lots(ctx: Any, id: int) -> int:
+    """Lots of an open order that have not filled, 0 when there is no such order."""
+    orders = records(addressof_record(ctx) + ctx.off_orders, ctx.orders_max, ORDER)
+    slot = order_find(orders, ctx.orders_max, id)
+    return order_leaves(orders[slot]) if slot >= 0 else 0
+
+
+# --- doing --------------------------------------------------------------------------------------------------------
+
+
+@kernel
+def _propose(
+    ctx: Any, kind: int, id: int, instrument: int, side: int, lots: int, px: int, type: int, tif: int, flags: int,
+    arg: int, expire_ns: int, reason: int,
+) -> int:  # fmt: skip
+    """Write one proposal; a NEW one takes the next order id. Returns the id."""
+    if ctx.n_proposals >= ctx.proposals_max:
+        raise OverflowError("more orders for one event than the capacity 'commands'")
+    row = records(addressof_record(ctx) + ctx.off_proposals, ctx.proposals_max, PROPOSAL)[ctx.n_proposals]
+    ctx.n_proposals += 1
+    if kind == NEW:
+        id = ctx.next_id
+        ctx.next_id += 1
+    row.id = id
+    row.instrument = instrument
+    row.strategy = ctx.strategy
+    row.kind = kind
+    row.side = side
+    row.type = type
+    row.tif = tif
+    row.flags = flags
+    row.px = px
+    row.qty = lots
+    row.arg = arg
+    row.expire_ns = expire_ns
+    row.reason = reason
+    return id
+
+
+@inline_kernel
+def _grid(value: float, num: float, den: float) -> int:
+    """`value` as a whole number of steps num/den, or -1 when it lies off the grid by more than a float's blur."""
+    steps = value * den / num
+    whole = np.floor(steps + 0.5)
+    if abs(steps - whole) > 1e-5 or not (whole < 9.0e18) or not (whole > -9.0e18):
+        return -1
+    return int(whole)
+
+
+@kernel
+def _order(
+    ctx: Any, instrument: int, side: int, qty: float, limit: float, type: int, tif: int, flags: int, trigger: float,
+    show: float, expire_ns: int,
+) -> int:  # fmt: skip
+    """Prices and sizes as floats to a NEW proposal; a value off its grid is proposed as refused, never rounded."""
+    row = _instrument(ctx, instrument)
+    reason = 0
+    lots = _grid(qty, row.lot_num, row.lot_den)
+    px = 0
+    if limit != 0.0:
+        px = _grid(limit, row.tick_num, row.tick_den)
+    arg = 0
+    if type == ICEBERG:
+        arg = _grid(show, row.lot_num, row.lot_den)
+    elif trigger != 0.0:
+        arg = _grid(trigger, row.tick_num, row.tick_den)
+    if lots < 0 or (type == ICEBERG and arg < 0):
+        reason = OFF_LOT_GRID
+    elif px < 0 or arg < 0:
+        reason = OFF_TICK_GRID
+    return _propose(ctx, NEW, 0, instrument, side, lots, px, type, tif, flags, arg, expire_ns, reason)
+
+
+def buy(ctx: Any, instrument: int, qty: float, limit: float = 0.0, tif: int = GTC, reduce_only: bool = False) -> int:
+    """Buy `qty`: at `limit` or better, at market where no limit is given. Returns the order id.
+
+    A price off the tick grid or a size off the lot grid is refused by name (OFF_TICK_GRID, OFF_LOT_GRID).
+    """
+    kind = LIMIT if limit != 0.0 else MARKET
+    return _order(ctx, instrument, BUY, qty, limit, kind, tif, REDUCE_ONLY if reduce_only else 0, 0.0, 0.0, 0)
+
+
+def sell(ctx: Any, instrument: int, qty: float, limit: float = 0.0, tif: int = GTC, reduce_only: bool = False) -> int:
+    """Sell `qty`: at `limit` or better, at market where no limit is given. Returns the order id."""
+    kind = LIMIT if limit != 0.0 else MARKET
+    return _order(ctx, instrument, SELL, qty, limit, kind, tif, REDUCE_ONLY if reduce_only else 0, 0.0, 0.0, 0)
+
+
+def post(ctx: Any, instrument: int, side: int, qty: float, price: float) -> int:
+    """A post-only limit order (GTX): rejected by the venue rather than taking. Returns the order id."""
+    return _order(ctx, instrument, side, qty, price, LIMIT, GTX, 0, 0.0, 0.0, 0)
+
+
+def buy_until(ctx: Any, instrument: int, qty: float, limit: float, expire_ns: int) -> int:
+    """Buy at `limit` or better until the time `expire_ns` (GTD). Returns the order id."""
+    return _order(ctx, instrument, BUY, qty, limit, LIMIT, GTD, 0, 0.0, 0.0, expire_ns)
+
+
+def sell_until(ctx: Any, instrument: int, qty: float, limit: float, expire_ns: int) -> int:
+    """Sell at `limit` or better until the time `expire_ns` (GTD). Returns the order id."""
+    return _order(ctx, instrument, SELL, qty, limit, LIMIT, GTD, 0, 0.0, 0.0, expire_ns)
+
+
+def stop(ctx: Any, instrument: int, side: int, qty: float, trigger: float, limit: float = 0.0,
+         reduce_only: bool = False) -> int:  # fmt: skip
+    """A stop order: when the last trade reaches `trigger` it becomes a market order, or a limit order at `limit`."""
+    kind = STOP_LIMIT if limit != 0.0 else STOP
+    return _order(ctx, instrument, side, qty, limit, kind, GTC, REDUCE_ONLY if reduce_only else 0, trigger, 0.0, 0)
+
+
+def trailing(ctx: Any, instrument: int, side: int, qty: float, offset: float, reduce_only: bool = False) -> int:
+    """A trailing stop: its trigger follows the best trade price since it was accepted at a distance of `offset`."""
+    flags = REDUCE_ONLY if reduce_only else 0
+    return _order(ctx, instrument, side, qty, 0.0, TRAILING, GTC, flags, offset, 0.0, 0)
+
+
+def iceberg(ctx: Any, instrument: int, side: int, qty: float, limit: float, show: float) -> int:
+    """A limit order that displays only `show` at a time; each new slice queues at the end of its level."""
+    return _order(ctx, instrument, side, qty, limit, ICEBERG, GTC, 0, 0.0, show, 0)
+
+
+def order_lots(ctx: Any, instrument: int, side: int, lots: int, px: int, tif: int = GTC, type: int = LIMIT,
+               flags: int = 0, arg: int = 0, expire_ns: int = 0) -> int:  # fmt: skip
+    """Any order in exact integers: lots, ticks, and `arg` and `flags` as on a COMMAND row. Returns the order id."""
+    _instrument(ctx, instrument)
+    return _propose(ctx, NEW, 0, instrument, side, lots, px, type, tif, flags, arg, expire_ns, 0)
+
+
+def cancel(ctx: Any, id: int) -> int:
+    """Ask the venue to cancel an order. Refused by name when it has ended or a request on it is in flight."""
+    return _propose(ctx, CANCEL, id, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
+
+
+def amend(ctx: Any, id: int, qty: float, limit: float) -> int:
+    """Ask the venue to change an order's open size and price. Priority is kept only for a smaller size."""
+    orders = records(addressof_record(ctx) + ctx.off_orders, ctx.orders_max, ORDER)
+    slot = order_find(orders, ctx.orders_max, id)
+    if slot < 0:
+        return _propose(ctx, AMEND, id, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
+    instrument = orders[slot].instrument
+    row = _instrument(ctx, instrument)
+    lots = _grid(qty, row.lot_num, row.lot_den)
+    px = _grid(limit, row.tick_num, row.tick_den)
+    reason = OFF_LOT_GRID if lots < 0 else (OFF_TICK_GRID if px < 0 else 0)
+    return _propose(ctx, AMEND, id, instrument, 0, lots, px, 0, 0, 0, 0, 0, reason)
+
+
+def amend_lots(ctx: Any, id: int, lots: int, px: int) -> int:
+    """As `amend`, in exact integers."""
+    return _propose(ctx, AMEND, id, 0, 0, lots, px, 0, 0, 0, 0, 0, 0)
+
+
+def cancel_all(ctx: Any, instrument: int) -> int:
+    """Ask the venue to cancel every open order of this strategy on an instrument."""
+    _instrument(ctx, instrument)
+    return _propose(ctx, CANCEL_ALL, 0, instrument, 0, 0, 0, 0, 0, 0, 0, 0, 0)
+
+
+def close(ctx: Any, instrument: int) -> int:
+    """Flatten the position at market, reduce-only. Returns the order id, 0 when flat."""
+    lots = _position(ctx, instrument).position
+    if lots == 0:
+        return 0
+    side = SELL if lots > 0 else BUY
+    return _propose(ctx, NEW, 0, instrument, side, abs(lots), 0, MARKET, IOC, REDUCE_ONLY, 0, 0, 0)
+
+
+def one_cancels_other(ctx: Any, first: int, second: int) -> int:
+    """Link two orders of one instrument: when one fills, the venue cancels the other."""
+    return _propose(ctx, LINK, first, 0, 0, 0, 0, 0, 0, OCO, second, 0, 0)
+
+
+def bracket(ctx: Any, parent: int, child: int) -> int:
+    """Hang `child` on `parent`: the child is held by the venue until the parent has filled, and ends if it does not."""
+    return _propose(ctx, LINK, child, 0, 0, 0, 0, 0, 0, BRACKET, parent, 0, 0)
+
+
+def set_timer(ctx: Any, after_ns: int, id: int = 0, every_ns: int = 0) -> int:
+    """Call on_timer `after_ns` from now, then every `every_ns` where that is given. `id` comes back in the event."""
+    return set_timer_at(ctx, ctx.now + after_ns, id, every_ns)
+
+
+def cancel_timer(ctx: Any, id: int) -> int:
+    """Drop this strategy's timers called `id`. Returns how many there were."""
+    timers = records(addressof_record(ctx) + ctx.off_timers, ctx.timers_max, TIMER_ROW)
+    dropped = 0
+    for i in range(ctx.timers_max):
+        if timers[i].deadline != 0 and timers[i].strategy == ctx.strategy and timers[i].id == id:
+            timers[i].deadline = 0
+            ctx.n_timers -= 1
+            dropped += 1
+    earliest_timer(ctx)
+    return dropped
+
+
+@kernel
+def set_timer_at(ctx: Any, due_ns: int, id: int, every_ns: int) -> int:
+    """Call on_timer at `due_ns`, then every `every_ns` where that is positive."""
+    if due_ns <= 0 or every_ns < 0:
+        raise ValueError("a timer needs a positive time and a period that is not negative")
+    timers = records(addressof_record(ctx) + ctx.off_timers, ctx.timers_max, TIMER_ROW)
+    for i in range(ctx.timers_max):
+        if timers[i].deadline == 0:
+            timers[i].deadline = due_ns
+            timers[i].period = every_ns
+            timers[i].strategy = ctx.strategy
+            timers[i].id = id
+            ctx.n_timers += 1
+            if due_ns < ctx.next_timer:
+                ctx.next_timer = due_ns
+            return 0
+    raise OverflowError("more timers than the capacity 'timers'")
+
+
+@kernel
+def earliest_timer(ctx: Any) -> int:
+    """Find the earliest deadline anew. Returns its slot, -1 when there is none; ties go to the lower slot."""
+    timers = records(addressof_record(ctx) + ctx.off_timers, ctx.timers_max, TIMER_ROW)
+    best, slot = INT64_MAX, -1
+    if ctx.n_timers > 0:
+        for i in range(ctx.timers_max):
+            if timers[i].deadline != 0 and timers[i].deadline < best:
+                best, slot = timers[i].deadline, i
+    ctx.next_timer = best
+    return slot
+
+
+#: Name -> function: the methods of `ctx`, and the page of the documentation that lists them.
+METHODS = {
+    function.__name__: function
+    for function in (
+        best_bid, best_ask, mid, spread, last_price, bid_qty, ask_qty, qty_at, imbalance, best_bid_ticks,
+        best_ask_ticks, position, position_lots, to_price, to_ticks, to_lots, order_state, is_open, is_pending,
+        order_px, leaves_lots, buy, sell, post, buy_until, sell_until, stop, trailing, iceberg, order_lots, cancel,
+        amend, amend_lots, cancel_all, close, one_cancels_other, bracket, set_timer, cancel_timer,
+    )
+}  # fmt: skip
+
+register_methods(_MARKER, METHODS)
+
+
+class ContextView(StateView):
+    """The context in the interpreter."""
+
+    __slots__ = ()
+
+
+for _name, _function in METHODS.items():
+    setattr(ContextView, _name, _function)

@@ -1,0 +1,49 @@
+"""What handlers receive: one record per kind of event, prices and quantities as floats beside the exact integers.
+
+The engine fills one such record in the state block before it calls the handlers of a row, once for all strategies.
+Times are int64 ns; `price`, `qty` and the like float64 in the instrument's units; `px` and `lots` int64 on its grids.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+__all__ = ["BAR_VIEW", "BOOK_VIEW", "FILL_VIEW", "LEVEL_VIEW", "ORDER_VIEW", "SIGNAL_VIEW", "TIMER_VIEW", "TRADE_VIEW"]
+
+
+def _view(marker: str, integers: str, floats: str) -> np.dtype:
+    fields = [(name, "i8") for name in integers.split()] + [(name, "f8") for name in floats.split()]
+    return np.dtype([*fields, (marker, "u1")], align=True)
+
+
+#: on_book, on_quote: the top of the book when a whole venue message is in. An empty side has price 0 and size 0.
+BOOK_VIEW = _view(
+    "_BookView",
+    "ts ts_exch instrument bid_px ask_px bid_lots ask_lots",
+    "best_bid best_ask bid_qty ask_qty mid spread",
+)
+#: on_level: one level of a book changed. qty and lots are the size now. side is 1 for bids, -1 for asks.
+LEVEL_VIEW = _view("_LevelView", "ts ts_exch instrument side px lots id", "price qty")
+#: on_trade: side is the aggressor's, 1 bought, -1 sold.
+TRADE_VIEW = _view("_TradeView", "ts ts_exch instrument side px lots id", "price qty")
+#: on_bar: a bar that has just closed.
+BAR_VIEW = _view("_BarView", "ts ts_exch instrument close_px lots", "open high low close volume")
+#: on_timer: `due` is when it was to fire, id what the strategy called it.
+TIMER_VIEW = _view("_TimerView", "ts due id", "")
+#: on_fill: `order` is the order's id, fee in settlement currency, position after the fill, leaves what is left.
+FILL_VIEW = _view(
+    "_FillView",
+    "ts ts_exch instrument order side px lots maker reason id",
+    "price qty fee position leaves",
+)
+#: on_order: every answer about an order, refusals of the own gate among them. kind: the EVENT kind. state: see orders.
+ORDER_VIEW = _view(
+    "_OrderView",
+    "ts ts_exch instrument id side kind state reason px lots filled_lots leaves_lots",
+    "price qty filled leaves",
+)
+#: on_signal: an opinion that arrived as a row.
+SIGNAL_VIEW = _view("_SignalView", "ts ts_exch instrument id", "value confidence")
+
+VIEW_BYTES = max(d.itemsize for d in (BOOK_VIEW, LEVEL_VIEW, TRADE_VIEW, BAR_VIEW, TIMER_VIEW, FILL_VIEW, ORDER_VIEW,
+                                      SIGNAL_VIEW))  # fmt: skip
