@@ -6,20 +6,30 @@ those with X = MARKET, the others are insurance fund and ADL), every bookTicker 
 carries LAST. Venue time is T where the message has one, else E. Reading is one pass with flat memory. Parsing ends
 here: ids are judged in `binance_sync`, numbers in `grid`, files in `lines`. Called by `imports`.
 
-Times of spot that the venue does not send: a snapshot gets the venue time of the last message before it, a bookTicker
-its own corrected receipt time.
+Times of spot that the venue does not send: a snapshot gets the venue time of the newest depth event that is in it, a
+bookTicker its own corrected receipt time.
+
+A snapshot is older than depth events that arrived while it travelled. The venue's book is right regardless, because
+venue times put the snapshot in its place. The strategy's book is right only if those events are applied again after
+the snapshot, as the venue's procedure says: with `reapply` the levels they changed are restated by rows with flags
+LOCAL and SNAPSHOT and no EXCH. Spot does so by default: in the public BTCUSDT capture one such level, a bid removed
+while the snapshot travelled, is never mentioned again and would leave the book crossed for good. For USD-M futures the
+default is the stream as received, row for row what other tools make of it (in the public capture 34 levels are then out
+of date until the stream restates them, most within 3 s, the last after 47 s).
 """
 
 from __future__ import annotations
 
 import re
-from collections import Counter
+from collections import Counter, deque
 from decimal import Decimal
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
 from tercel.errors import ConfigError, DataError, UnitError
+from tercel.model.events import LOCAL, SNAPSHOT
 from tercel.model.instrument import Instrument
 from tercel.store.binance_block import Block
 from tercel.store.binance_sync import DepthSync
@@ -30,7 +40,10 @@ from tercel.store.writing import Spool, finish_tape, spooling
 
 __all__ = ["import_binance"]
 
+_Levels = list[tuple[float, float]]
 _BLOCK_LINES = 1 << 13
+#: Depth events that may arrive while a snapshot travels: minutes of any stream.
+_RECENT_EVENTS = 4096
 _MS = 1_000_000
 #: A number with more digits than a float64 is sure to keep.
 _LONG_NUMBER = re.compile(rb'"[0-9.]{18,}"')
@@ -49,8 +62,8 @@ class _Depth(msgspec.Struct):
     E: int
     U: int
     u: int
-    b: list[tuple[float, float]]
-    a: list[tuple[float, float]]
+    b: _Levels
+    a: _Levels
     T: int = 0
     pu: int | None = None
 
@@ -79,23 +92,45 @@ class _Ticker(msgspec.Struct):
 
 class _Snapshot(msgspec.Struct):
     last_update: int = msgspec.field(name="lastUpdateId")
-    bids: list[tuple[float, float]]
-    asks: list[tuple[float, float]]
+    bids: _Levels
+    asks: _Levels
     T: int = 0
+
+
+class _Recent(NamedTuple):
+    """A depth event kept in case a snapshot that is older arrives after it."""
+
+    last: int
+    exch_ns: int
+    bids: _Levels
+    asks: _Levels
+
+    @property
+    def sides(self) -> tuple[_Levels, _Levels]:
+        return self.bids, self.asks
 
 
 class _Importer:
     """One pass over one capture."""
 
     def __init__(
-        self, path: Path, spool: Spool, bad_lines: BadLines, on_gap: str, market: str, grids: tuple[Grid, Grid]
+        self,
+        path: Path,
+        spool: Spool,
+        bad_lines: BadLines,
+        on_gap: str,
+        market: str,
+        grids: tuple[Grid, Grid],
+        reapply: bool | None,
     ) -> None:
         self.path = path
         self.messages: Counter[str] = Counter()
         self.symbol = ""
         self.market = market
         self.sync: DepthSync | None = None
-        self.notes: list[str] = []
+        self.n_out_of_date = 0  #: levels a snapshot set back, restated or not
+        self.reapply = reapply
+        self._recent: deque[_Recent] = deque(maxlen=_RECENT_EVENTS)
         self._spool = spool
         self._bad = bad_lines
         self._on_gap = on_gap
@@ -181,6 +216,7 @@ class _Importer:
         self._venue_time = exch
         if self.sync.event(line, depth.U, depth.u, depth.pu):
             self._block.depth(line, exch, recv, depth.u, depth.b, depth.a)
+            self._recent.append(_Recent(depth.u, exch, depth.b, depth.a))
 
     def _on_trade(self, line: int, recv: int, data: bytes | msgspec.Raw) -> None:
         trade = self._trade.decode(data)
@@ -214,8 +250,36 @@ class _Importer:
                 self._bad.bad(line, "crossed_snapshot", f"the snapshot's book is crossed: bid {bid}, ask {ask}")
                 return
         keep_far = self.sync.snapshot(line, snapshot.last_update)
-        exch = snapshot.T * _MS or self._venue_time or recv
-        self._block.snapshot(line, exch, recv, snapshot.last_update, snapshot.bids, snapshot.asks, keep_far)
+        last = snapshot.last_update
+        exch = snapshot.T * _MS or self._snapshot_time(last) or self._venue_time or recv
+        self._block.snapshot(line, exch, recv, last, snapshot.bids, snapshot.asks, keep_far)
+        bids, asks = self._changed_since(snapshot, keep_far)
+        self.n_out_of_date += len(bids) + len(asks)
+        if (bids or asks) and (self.reapply or (self.reapply is None and self.market == "spot")):
+            self._block.depth(line, exch, recv, self._recent[-1].last, bids, asks, LOCAL | SNAPSHOT)
+
+    def _snapshot_time(self, last_update: int) -> int:
+        """Venue time of a snapshot that carries none: after the newest event in it, before the first that is not."""
+        inside = [event.exch_ns for event in self._recent if event.last <= last_update]
+        outside = [event.exch_ns for event in self._recent if event.last > last_update]
+        return inside[-1] if inside else (outside[0] - _MS if outside else 0)
+
+    def _changed_since(self, snapshot: _Snapshot, keep_far: bool) -> tuple[_Levels, _Levels]:
+        """Levels that events newer than a snapshot had changed before it arrived, and that it sets back."""
+        newer = [event for event in self._recent if event.last > snapshot.last_update]
+        changed = []
+        for i_side, levels in enumerate((snapshot.bids, snapshot.asks)):
+            stated = dict(levels)
+            known = {px: qty for event in newer for px, qty in event.sides[i_side]}
+            edge = levels[-1][0] if levels and keep_far else None
+            changed.append(
+                [
+                    (px, qty)
+                    for px, qty in known.items()
+                    if stated.get(px, 0.0) != qty and (edge is None or (px >= edge if i_side == 0 else px <= edge))
+                ]
+            )
+        return changed[0], changed[1]
 
     def _flush(self) -> None:
         rows, refused = self._block.rows()
@@ -254,6 +318,7 @@ def import_binance(
     market: str | None = None,
     on_bad_line: str = "stop",
     on_gap: str | None = None,
+    reapply: bool | None = None,
     progress: Progress | None = None,
 ) -> Tape:
     """Import one raw capture of one symbol into the tape `out` and open it.
@@ -261,7 +326,8 @@ def import_binance(
     tick, lot: the instrument's steps; inferred from the data's decimals when not given, which the metadata says.
     market: "usdm" or "spot"; found out from the messages when not given. on_bad_line: "stop" or "skip" (and count).
     on_gap: "stop" or "continue" (and note); follows on_bad_line when not given, since a skipped depth line is a gap.
-    progress: called with compressed bytes done and in all.
+    reapply: restate for the strategy what a snapshot set back, see above; by default on spot only. progress: called
+    with compressed bytes done and in all.
 
     Every `ts_recv` is shifted by the clock correction that makes the smallest latency of depth and trades zero, where
     it is negative. Raises DataError, GapError or UnitError naming file and line; nothing is left at `out` then.
@@ -274,7 +340,7 @@ def import_binance(
     lines = SourceLines(source, bad_lines, progress)
     grids = Grid(tick, "price", "1e-10"), Grid(lot, "size", "1e-8")
     with spooling(Path(out)) as spool:
-        importer = _Importer(source, spool, bad_lines, gaps, market or "", grids)
+        importer = _Importer(source, spool, bad_lines, gaps, market or "", grids, reapply)
         importer.read(lines)
         if not spool.n_rows or not importer.symbol or importer.sync is None:
             raise DataError(f"{source} holds no Binance depth, trade or bookTicker message: wrong format or empty file")
@@ -286,12 +352,12 @@ def import_binance(
             instruments=[instrument], source=source.name, source_sha256=lines.sha256,
             format=f"binance-{importer.market}", messages=dict(importer.messages), clock_correction_ns=correction,
             quote_lead_ns=quote_lead, gaps=importer.sync.gaps, n_gaps=importer.sync.n_gaps, skipped=bad_lines.skipped,
-            grid="inferred" if inferred else "given", notes=_notes(importer.sync, spool),
+            grid="inferred" if inferred else "given", notes=_notes(importer, importer.sync, spool),
         )  # fmt: skip
         return finish_tape(spool, meta)
 
 
-def _notes(sync: DepthSync, spool: Spool) -> list[str]:
+def _notes(importer: _Importer, sync: DepthSync, spool: Spool) -> list[str]:
     notes = []
     if sync.n_snapshots == 0:
         notes.append("no snapshot: levels that were never updated are unknown")
@@ -299,6 +365,10 @@ def _notes(sync: DepthSync, spool: Spool) -> list[str]:
         notes.append(f"{sync.n_older} depth events older than the snapshot kept: they state levels outside its range")
     if sync.n_stale:
         notes.append(f"{sync.n_stale} depth events older than the snapshot before them left out")
+    if importer.n_out_of_date:
+        restated = importer.reapply or (importer.reapply is None and importer.market == "spot")
+        what = "restated for the strategy" if restated else "left so until the stream restates them (reapply=False)"
+        notes.append(f"{importer.n_out_of_date} levels set back by a snapshot older than the stream: {what}")
     if spool.untimed_quotes:
         notes.append("quotes carry no venue time: theirs is the corrected receipt time")
     return notes

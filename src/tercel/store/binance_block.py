@@ -28,7 +28,7 @@ class Block:
     def _start(self) -> None:
         self.n_messages = 0
         self._n_rows = 0
-        self._books: list[tuple[int, int, int, int, int, int, int]] = []
+        self._books: list[tuple[int, int, int, int, int, int, int, int]] = []
         self._levels: _Levels = []
         self._trades: list[tuple[int, int, int, int, int, int]] = []
         self._trade_numbers: _Levels = []
@@ -36,10 +36,12 @@ class Block:
         self._quote_numbers: list[tuple[float, float, float, float]] = []
         self._clears: list[tuple[int, int, bool]] = []
 
-    def depth(self, line: int, exch: int, recv: int, u: int, bids: _Levels, asks: _Levels) -> None:
+    def depth(
+        self, line: int, exch: int, recv: int, u: int, bids: _Levels, asks: _Levels, flags: int = EXCH | LOCAL
+    ) -> None:
         """Add a depth event: one LEVEL row per level, bids first."""
         self.n_messages += 1
-        self._books.append((line, exch, recv, u, self._n_rows, len(bids), len(asks)))
+        self._books.append((line, exch, recv, u, self._n_rows, len(bids), len(asks), flags))
         self._levels += bids
         self._levels += asks
         self._n_rows += len(bids) + len(asks)
@@ -50,7 +52,7 @@ class Block:
         # The CLEAR row is written as a level at the farthest price, and becomes a CLEAR when rows are made.
         bids = [(min(level[0] for level in bids), 0.0), *bids] if bids else []
         asks = [(max(level[0] for level in asks), 0.0), *asks] if asks else []
-        self.depth(line, exch, recv, u, bids, asks)
+        self.depth(line, exch, recv, u, bids, asks, EXCH | LOCAL | SNAPSHOT)
 
     def trade(self, line: int, exch: int, recv: int, t: int, px: float, qty: float, side: int) -> None:
         """Add a trade."""
@@ -100,7 +102,7 @@ class Block:
         part["id"] = np.repeat(books[:, 3], n_levels)
         part["kind"] = LEVEL
         part["side"] = np.where(within < np.repeat(n_bids, n_levels), BUY, SELL)
-        part["flags"] = EXCH | LOCAL
+        part["flags"] = np.repeat(books[:, 7], n_levels)
         part["px"] = self._numbers(self._px_grid, numbers[:, 0], at, lines, bad, refused, positive=True)
         part["qty"] = self._numbers(self._qty_grid, numbers[:, 1], at, lines, bad, refused, positive=False)
         rows[at] = part
@@ -113,7 +115,6 @@ class Block:
             if len(book) == 0:
                 continue
             n_rows = int(book[0, 5] + book[0, 6])
-            rows["flags"][i_row : i_row + n_rows] |= SNAPSHOT
             for i_clear in {i_row, i_row + n_first} & set(range(i_row, i_row + n_rows)):
                 rows["kind"][i_clear] = CLEAR
                 if not keep_far:

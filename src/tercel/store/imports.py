@@ -56,6 +56,7 @@ def import_capture(
     layout: Mapping[str, object] | None = None,
     on_bad_line: str = "stop",
     on_gap: str | None = None,
+    reapply: bool | None = None,
     progress: Progress | None = None,
 ) -> Tape:
     """Import a foreign file into a tape and open it.
@@ -63,9 +64,11 @@ def import_capture(
     out: where the tape goes; beside the file, named after it with suffix .tape, when None. format: one of FORMATS, or
     "auto". symbol, tick, lot, instrument: what is traded; see the importers for what is found out when left out.
     layout: fields of `CsvLayout`, for CSV only. on_bad_line: "stop" or "skip" (and count). on_gap: "stop" or "continue"
-    (and note), for formats with update ids. progress: called with compressed bytes done and in all. Raises DataError,
-    GapError or UnitError naming file and line, ConfigError for arguments that cannot be, StorageError when the disk
-    refuses; nothing half-written is left then, and a tape already at `out` is kept.
+    (and note), for formats with update ids. reapply: see `import_binance`. progress: called with compressed bytes done
+    and in all.
+
+    Raises DataError, GapError or UnitError naming file and line, ConfigError for arguments that cannot be, StorageError
+    when the disk refuses; nothing half-written is left then, and a tape already at `out` is kept.
     """
     source = Path(path)
     if format != "auto" and format not in FORMATS:
@@ -76,7 +79,7 @@ def import_capture(
         market = found.partition("-")[2] or None
         return import_binance(
             source, target, tick=tick, lot=lot, market=market, on_bad_line=on_bad_line, on_gap=on_gap,
-            progress=progress,
+            reapply=reapply, progress=progress,
         )  # fmt: skip
     if found == "bitstamp-l3":
         return import_bitstamp(

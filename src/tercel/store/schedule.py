@@ -29,42 +29,41 @@ class ScheduleCounts(NamedTuple):
 def schedule(rows: np.ndarray) -> np.ndarray:
     """Schedule rows for the engine.
 
-    rows: (n,) EVENT in any order; ties of a clock keep this order. Flags EXCH and LOCAL of the input are ignored.
-    Returns a new (m,) EVENT array, n <= m <= 2 n: the rows with EXCH have non-decreasing `ts_exch`, the rows with LOCAL
-    non-decreasing `ts_recv`, and every input row is present once in each of the two. O(n log n); about 0.1 s
-    for 500,000 rows.
+    rows: (n,) EVENT in any order; ties of a clock keep this order. A row that has only EXCH or only LOCAL stays that;
+    any other row is for both. Returns a new (m,) EVENT array, n <= m <= 2 n: the rows with EXCH have non-decreasing
+    `ts_exch`, the rows with LOCAL non-decreasing `ts_recv`, and every input row is there once for each of the two it is
+    for. O(n log n); about 0.1 s for 500,000 rows.
     """
-    n = len(rows)
-    cleared = ~np.int16(EXCH | LOCAL)
-    if n == 0:
-        return rows.copy()
-    if np.all(rows["ts_recv"][1:] >= rows["ts_recv"][:-1]):
-        by_recv = rows
-    else:
-        by_recv = rows[np.argsort(rows["ts_recv"], kind="stable")]
-    exch_order = np.argsort(by_recv["ts_exch"], kind="stable")
-    exch_rank = np.empty(n, np.int64)
-    exch_rank[exch_order] = np.arange(n)
+    sides = rows["flags"] & (EXCH | LOCAL)
+    at_recv = np.flatnonzero(sides != EXCH)
+    recv = rows["ts_recv"][at_recv]
+    if np.any(recv[1:] < recv[:-1]):
+        at_recv = at_recv[np.argsort(recv, kind="stable")]
+    at_exch = np.flatnonzero(sides != LOCAL)
+    at_exch = at_exch[np.argsort(rows["ts_exch"][at_exch], kind="stable")]
+    rank_of = np.full(len(rows), -1, np.int64)
+    rank_of[at_exch] = np.arange(len(at_exch))
     # Walking in order of receipt, the venue has handled every rank up to the running maximum. A row that raises the
     # maximum is new to both sides at once; a row below it was handled by the venue earlier.
-    highest = np.maximum.accumulate(exch_rank)
-    whole = np.empty(n, bool)
-    whole[0] = True
-    whole[1:] = highest[1:] > highest[:-1]
-    n_whole = np.cumsum(whole)
-    i_local = np.arange(n)
-    place = i_local + highest + 1 - n_whole  # after all venue-only rows with a lower rank than the maximum so far
-    early = exch_order[~whole[exch_order]]  # rows the venue handles before the strategy sees them, in venue order
-    early_rank = exch_rank[early]
-    i_next = np.searchsorted(highest, early_rank, side="right")  # the whole row each is emitted in front of
-    early_place = i_next + early_rank - (n_whole[i_next] - 1)
-    out = np.empty(n + len(early), rows.dtype)
-    out[place] = by_recv
-    out[early_place] = by_recv[early]
-    flags = np.empty(len(out), np.int16)
-    flags[place] = np.where(whole, EXCH | LOCAL, LOCAL)
-    flags[early_place] = EXCH
-    out["flags"] = (out["flags"] & cleared) | flags
+    rank = rank_of[at_recv]
+    highest = np.maximum.accumulate(np.append(-1, rank))
+    whole = highest[1:] > highest[:-1]
+    highest = highest[1:]
+    n_whole_before = np.append(0, np.cumsum(whole))
+    # A row seen comes after every rank up to the maximum so far; a row the venue handles early comes right before the
+    # whole row that raises the maximum past it.
+    seen_place = np.arange(len(at_recv)) + highest + 1 - n_whole_before[1:]
+    is_early = np.ones(len(at_exch), bool)
+    is_early[rank[whole]] = False
+    early_rank = np.flatnonzero(is_early)
+    i_next = np.searchsorted(highest, early_rank, side="right")
+    early_place = i_next + early_rank - n_whole_before[i_next]
+    source = np.empty(len(at_recv) + len(early_rank), np.int64)
+    flags = np.empty(len(source), np.int16)
+    source[seen_place], source[early_place] = at_recv, at_exch[early_rank]
+    flags[seen_place], flags[early_place] = np.where(whole, EXCH | LOCAL, LOCAL), EXCH
+    out = rows[source]
+    out["flags"] = (out["flags"] & ~np.int16(EXCH | LOCAL)) | flags
     return out
 
 
