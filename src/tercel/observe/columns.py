@@ -59,7 +59,8 @@ def notionals(log: RunLog, instrument: np.ndarray, price: np.ndarray, quantity: 
     value = per_instrument(log.instruments, "contract_value")[instrument]
     inverse = np.array([i.kind == "inverse" for i in log.instruments], bool)[instrument]
     with np.errstate(divide="ignore", invalid="ignore"):
-        return np.where(inverse, quantity * value / price, price * quantity * value)
+        worth: np.ndarray = np.where(inverse, quantity * value / price, price * quantity * value)
+    return worth
 
 
 def mark_prices(log: RunLog, instrument: np.ndarray, ts: np.ndarray) -> np.ndarray:
@@ -111,7 +112,8 @@ def average_weights(log: RunLog, instrument: np.ndarray, price: np.ndarray, quan
 def is_inverse(log: RunLog, instrument: np.ndarray) -> np.ndarray:
     """(n,) bool: whether each row's instrument is an inverse contract."""
     kinds: np.ndarray = np.array([i.kind == "inverse" for i in log.instruments], bool)
-    return kinds.take(instrument)
+    picked: np.ndarray = kinds[instrument]
+    return picked
 
 
 def per_instrument(instruments: Sequence[Instrument], name: str) -> np.ndarray:

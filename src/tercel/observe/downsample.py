@@ -38,12 +38,14 @@ def evenly(n: int, n_max: int) -> np.ndarray:
     return np.arange(n) if n <= n_max else np.unique(np.linspace(0, n - 1, n_max).round().astype(np.int64))
 
 
-def histogram(values: np.ndarray, n_bins: int = 36) -> tuple[np.ndarray, np.ndarray, bool]:
+def histogram(values: np.ndarray, n_bins_max: int = 36) -> tuple[np.ndarray, np.ndarray, bool]:
     """Edges (k+1,) float64, counts (k,) int64, and whether the edges grow by a constant factor.
 
-    Positive values that spread over more than a factor of 30 (between the 1st and 99th percentile) get such logarithmic
-    bins, others equal ones. Values that are all alike get a single bin. Empty input gives no bins.
+    Positive values that spread over more than a factor of 30 (between the 1st and 99th percentile) get logarithmic
+    bins, others equal ones. The number of bins is twice the cube root of the number of values, 8 to `n_bins_max`.
+    Values that are all alike get a single bin. Empty input gives no bins.
     """
+    n_bins = min(n_bins_max, max(8, math.ceil(2 * len(values) ** (1 / 3))))
     if not len(values):
         return np.zeros(0), np.zeros(0, np.int64), False
     low, high = float(values.min()), float(values.max())

@@ -210,9 +210,10 @@ def equity_frame(log: RunLog) -> pl.DataFrame:
 
 
 def positions_frame(log: RunLog) -> pl.DataFrame:
-    """The samples in human units: time, instrument, position, mid (null before the first price), cash, fee, funding, pnl.
+    """The samples in human units.
 
-    Money is in the instrument's settlement currency; pnl is cash - fee + funding + the position's value at mid.
+    time, instrument, position, mid (null before the first price), cash, fee, funding, pnl. Money is in the
+    instrument's settlement currency; pnl is cash - fee + funding + the position's value at mid.
     """
     s = log.samples
     quantum = per_instrument(log.instruments, "quantum")[s["instrument"]]

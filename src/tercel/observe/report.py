@@ -20,6 +20,7 @@ import polars as pl
 
 from tercel.model.reasons import REASONS
 from tercel.observe.chartdata import chart_data
+from tercel.observe.columns import instrument_labels
 from tercel.observe.definitions import DEFINITIONS, EDGE_CASES, SAMPLING, definition
 from tercel.observe.text import NOTHING, duration_text, money_text, number_text, value_text
 
@@ -41,7 +42,7 @@ _GOOD_WHEN_POSITIVE = {
     "edge_ticks",
 }
 _SHORT_RUN_NS = 86_400_000_000_000
-_TEXT_OF_REASON = {name: text for name, text in REASONS.values()}
+_TEXT_OF_REASON = dict(REASONS.values())
 
 
 def report_html(result: Result) -> str:
@@ -82,7 +83,7 @@ def _tiles(result: Result) -> str:
         d, value = definition(key), result.stats[key]
         tiles.append(
             f'<div class="tile"><dt>{escape(d.name)}</dt>'
-            f'<dd class="{_tone(key, value)}">{escape(value_text(d, value, result.currency))}</dd></div>'
+            f'<dd class="{_tone(key, value)}">{_number(value_text(d, value, result.currency))}</dd></div>'
         )
     return "".join(tiles)
 
@@ -96,7 +97,8 @@ def _caution(result: Result) -> str:
         return ""
     return (
         f'<p class="note">This run spans {escape(duration_text(end - start))}. Annualised figures (return, volatility, '
-        f"Sharpe, Sortino, Calmar) stretch it to a year: use them to compare runs of this length, not as a forecast.</p>"
+        "Sharpe, Sortino, Calmar) stretch it to a year: use them to compare runs of this length, "
+        "not as a forecast.</p>"
     )
 
 
@@ -111,10 +113,16 @@ def _statistics(result: Result) -> str:
 def _statistic(result: Result, key: str) -> str:
     d, value = definition(key), result.stats[key]
     return (
-        f'<div class="stat"><dt><button type="button" class="term" aria-describedby="def-{key}">{escape(d.name)}</button>'
+        f'<div class="stat"><dt><button type="button" class="term" aria-describedby="def-{key}">'
+        f"{escape(d.name)}</button>"
         f'<span role="tooltip" class="tip" id="def-{key}">{escape(d.formula)}</span></dt>'
-        f'<dd class="{_tone(key, value)}">{escape(value_text(d, value, result.currency))}</dd></div>'
+        f'<dd class="{_tone(key, value)}">{_number(value_text(d, value, result.currency))}</dd></div>'
     )
+
+
+def _number(text: str) -> str:
+    """Escaped text of a number, with a true minus sign."""
+    return escape("−" + text[1:] if text.startswith("-") else text)
 
 
 def _tone(key: str, value: float | int | None) -> str:
@@ -177,7 +185,8 @@ def _refusals(result: Result) -> str:
         '<th scope="col">Reason</th><th scope="col" class="left">By</th><th scope="col"></th><th scope="col">Count</th>'
     )
     return (
-        f'<div class="scroll"><table class="refusals"><caption>Requests refused or rejected, by reason</caption>'
+        '<div class="scroll"><table class="refusals">'
+        '<caption class="unseen">Requests refused or rejected, by reason</caption>'
         f"<thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
     )
 
@@ -209,13 +218,23 @@ def _fills_table(result: Result, fills: pl.DataFrame, caption: str) -> str:
         "Position after",
         "Slippage, ticks",
     ]
+    decimals = {
+        label: max(0, -int(i.lot_size.normalize().as_tuple().exponent))
+        for label, i in zip(instrument_labels(result.log), result.log.instruments)
+    }
     times = fills["time_recv"].dt.strftime("%Y-%m-%d %H:%M:%S%.6f").to_list()
     rows = []
     for time, row in zip(times, fills.to_dicts()):
         names = [row[name] for name, on in zip(("strategy", "instrument"), several) if on]
+        places = decimals.get(row["instrument"], 0)
         slippage = NOTHING if row["slippage_ticks"] is None else number_text(row["slippage_ticks"], 1)
-        amounts = [f"{row['price']:,}", f"{row['quantity']:,}", money_text(row["notional"]), money_text(row["fee"])]
-        tail = [row["liquidity"], row["why"] or NOTHING, f"{row['position']:,}", slippage]
+        amounts = [
+            f"{row['price']:,}",
+            number_text(row["quantity"], places),
+            money_text(row["notional"]),
+            money_text(row["fee"]),
+        ]
+        tail = [row["liquidity"], row["why"] or NOTHING, number_text(row["position"], places), slippage]
         rows.append([time, *names, str(row["order_id"]), row["side"] or NOTHING, *amounts, *tail])
     return _table(head, rows, caption, n_left, {"buy": "buy", "sell": "sell"})
 
@@ -247,5 +266,5 @@ def _definitions() -> str:
         f'<td class="left prose">{escape(d.formula)}</td></tr>'
         for d in DEFINITIONS
     )
-    head = '<th scope="col">Statistic</th><th scope="col" class="left">Key</th><th scope="col" class="left">Definition</th>'
+    head = "".join(f'<th scope="col" class="left">{name}</th>' for name in ("Statistic", "Key", "Definition"))
     return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>'

@@ -49,7 +49,7 @@ def duration_text(ns: float) -> str:
     """A duration in the unit that suits it: "412 ns", "10.0 ms", "3 min 12 s", "4 d 03 h"."""
     sign, ns = ("-" if ns < 0 else ""), abs(ns)
     if ns < 60e9:
-        size, unit = next(((s, u) for s, u in reversed(_UNITS_NS) if ns >= s), (1, "ns"))
+        size, unit = next(((s, u) for s, u in reversed(_UNITS_NS) if ns >= 0.9995 * s), (1, "ns"))
         count = ns / size
         return f"{sign}{count:.0f} {unit}" if size == 1 or count >= 100 else f"{sign}{count:.3g} {unit}"
     seconds = round(ns / 1e9)

@@ -18,7 +18,7 @@
   function valueTicks(low, high, count) {
     const raw = (high - low) / count || 1;
     const power = 10 ** Math.floor(Math.log10(raw));
-    const step = [1, 2, 5, 10].map((m) => m * power).find((s) => s >= raw * 0.999);
+    const step = [1, 2, 5, 10].map((m) => m * power).find((s) => s >= raw * 0.75);
     const ticks = [];
     for (let k = Math.ceil(low / step - 1e-9); k * step <= high + step * 1e-9; k++) ticks.push(k * step);
     return { ticks, decimals: decimalsOf(step) };
@@ -144,7 +144,7 @@
     if (chart.fills) for (const f of current().fills) if (f[0] >= state.from && f[0] <= state.to) extra.push(f[1]);
     let [low, high] = range(series, state.from, state.to, extra);
     if (chart.id === "drawdown") high = 0;
-    const scale = valueTicks(low, high, Math.max(2, Math.round(chart.height / 48)));
+    const scale = valueTicks(low, high, Math.max(2, Math.round(chart.height / 42)));
     const texts = scale.ticks.map((v) => number(v, scale.decimals));
     return { series, low, high, scale, texts, left: Math.max(...texts.map((t) => t.length), 1) * 6.6 + 14 };
   }
