@@ -168,7 +168,7 @@ def test_browser_draws_every_chart_without_errors(result, tmp_path):
     assert len(re.findall(r'<path class="fill (?:buy|sell) (?:maker|taker)" transform', dom)) == shown > 0
     assert len(re.findall(r'<path class="line (?:equity|drawdown|mid|position)"', dom)) == 4
     assert len(re.findall(r'<svg[^>]* role="img" aria-label="[A-Z]', dom)) == 6
-    bars = len(re.findall(r'<rect class="hist"', dom))
+    bars = len(re.findall(r'<rect class="hist" data-i="\d', dom))
     assert bars == sum(n > 0 for d in ("latency", "queue") for n in data_of(dom)[d]["counts"])
     assert "NaN" not in dom
     assert "Infinity" not in dom
