@@ -154,14 +154,13 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         number = self._positive(field, INT64_MAX)
         if number is None:
             return off
+        most = instrument.money(_MONEY_MAX)
+        if number > most:
+            raise ConfigError(f"limits {field} for {instrument.symbol} must be at most {most}, found {number}")
         try:
-            quanta = int(instrument.quanta(number))
+            return int(instrument.quanta(number))
         except UnitError as error:
             raise ConfigError(f"limits {field}: {error}; choose a multiple of {instrument.quantum}") from None
-        if quanta > _MONEY_MAX:
-            most = instrument.money(_MONEY_MAX)
-            raise ConfigError(f"limits {field} for {instrument.symbol} must be at most {most}, found {number}")
-        return quanta
 
     def _count(self, field: str, off: int) -> int:
         number = self._positive(field, INT64_MAX)
