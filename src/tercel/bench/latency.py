@@ -22,7 +22,7 @@ from tercel.model.commands import COMMAND
 from tercel.model.events import EVENT, LOCAL, REJECT
 from tercel.strategy.context import CONTEXT
 
-__all__ = ["EventCost", "call_ns", "event_cost", "grouped_percentiles", "strategies_ns"]
+__all__ = ["EventCost", "call_ns", "counter_step", "event_cost", "grouped_percentiles", "strategies_ns"]
 
 _I64 = np.dtype("i8")
 _INT64_MAX = (1 << 63) - 1
@@ -99,21 +99,41 @@ def _read_cycles(out: int, i: int) -> int:
     return 0
 
 
-def grouped_percentiles(readings: np.ndarray, shares: tuple[float, ...]) -> tuple[int, list[float]]:
-    """Percentiles of readings that only come in steps: the step, and the interpolated value of each share.
+def counter_step(readings: np.ndarray) -> float:
+    """In what steps readings come: 1.0 for a counter that counts every cycle, else the step in cycles.
 
-    readings: (n,) int64, not negative. The step is the greatest common divisor of all readings. A reading d is spread
-    evenly over [d - step / 2, d + step / 2), cut off at zero.
+    A virtual machine's counter may be scaled from a slow one and move 26 cycles at a time, give or take one by
+    rounding. Taken as a step is the smallest reading that at least one in a hundred shows, if 99 of 100 readings lie
+    within one cycle of its multiples.
     """
-    step = max(1, int(np.gcd.reduce(readings)))
-    values, counts = np.unique(readings, return_counts=True)
+    values, counts = np.unique(readings[readings > 0], return_counts=True)
+    n = int(counts.sum())
+    frequent = values[counts * 100 >= n]
+    if len(frequent) == 0 or frequent[0] < 8:
+        return 1.0
+    few = values < 6 * frequent[0]
+    multiples = np.rint(values[few] / frequent[0])
+    weights = counts[few] * multiples
+    step = float((weights * values[few]).sum() / (weights * multiples).sum())
+    near = np.abs(values - np.rint(values / step) * step) <= 1.0 + 0.02 * values / step
+    return step if counts[near].sum() * 100 >= 99 * n else 1.0
+
+
+def grouped_percentiles(readings: np.ndarray, shares: tuple[float, ...]) -> tuple[float, list[float]]:
+    """Percentiles of readings of a counter that may only move in steps: the step, and the value of each share.
+
+    readings: (n,) int64, not negative. A reading of k steps is spread evenly over [k - 1/2, k + 1/2) steps, cut off at
+    zero, as for grouped data.
+    """
+    step = counter_step(readings)
+    values, counts = np.unique(np.rint(readings / step), return_counts=True)
     below = np.concatenate(([0], np.cumsum(counts)))
     found = []
     for share in shares:
         rank = share * len(readings)
         i = min(int(np.searchsorted(below, rank, side="right")) - 1, len(values) - 1)
-        low, high = max(0.0, values[i] - step / 2), values[i] + step / 2
-        found.append(float(low + (high - low) * (rank - below[i]) / counts[i]))
+        low, high = max(0.0, float(values[i]) - 0.5), float(values[i]) + 0.5
+        found.append(step * float(low + (high - low) * (rank - below[i]) / counts[i]))
     return step, found
 
 
@@ -124,7 +144,7 @@ def _ready(engine: Engine, rows: np.ndarray) -> Engine:
 
 
 def event_cost(rows: np.ndarray) -> EventCost:
-    """Book, two averages, imbalance, signal, risk and order on every level of an L2 tape; the better of two passes.
+    """Book, two averages, imbalance, signal, risk and order on every level of an L2 tape; the best of three passes.
 
     rows: scheduled EVENT rows of PERP. Rows the strategy does not see are left out.
     """
@@ -133,7 +153,7 @@ def event_cost(rows: np.ndarray) -> EventCost:
     _read_cycles(address_of(cycles), 0)
     unit = _ns_per_cycle()
     best: EventCost | None = None
-    for _ in range(2):
+    for _ in range(3):
         engine = _ready(Engine([PERP], [Scalper()]), seen)
         sent = _timed_rows(
             engine.base, engine.wiring, address_of(seen), len(seen), address_of(answer), address_of(cycles)
