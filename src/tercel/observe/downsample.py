@@ -43,7 +43,8 @@ def histogram(values: np.ndarray, n_bins_max: int = 36) -> tuple[np.ndarray, np.
 
     Positive values that spread over more than a factor of 30 (between the 1st and 99th percentile) get logarithmic
     bins, others equal ones. The number of bins is twice the cube root of the number of values, 8 to `n_bins_max`.
-    Values that are all alike get a single bin. Empty input gives no bins.
+    Values that repeat on a regular lattice get one bin for each of its points; values that are all alike a single
+    bin. Empty input gives no bins.
     """
     n_bins = min(n_bins_max, max(8, math.ceil(2 * len(values) ** (1 / 3))))
     if not len(values):
@@ -52,6 +53,10 @@ def histogram(values: np.ndarray, n_bins_max: int = 36) -> tuple[np.ndarray, np.
     if low == high:
         half = abs(low) * 0.05 or 0.5
         return np.array([low - half, high + half]), np.array([len(values)]), False
+    step = _lattice(values, n_bins_max)
+    if step:
+        edges = np.arange(low - step / 2, high + step, step)
+        return edges, np.histogram(values, edges)[0].astype(np.int64), False
     first, last = np.quantile(values, [0.01, 0.99])
     if low > 0 and last > 30 * first:
         edges = np.exp(np.linspace(math.log(low), math.log(high), n_bins + 1))
@@ -59,3 +64,14 @@ def histogram(values: np.ndarray, n_bins_max: int = 36) -> tuple[np.ndarray, np.
         return edges, np.histogram(values, edges)[0].astype(np.int64), True
     edges = np.linspace(low, high, n_bins + 1)
     return edges, np.histogram(values, edges)[0].astype(np.int64), False
+
+
+def _lattice(values: np.ndarray, n_max: int) -> float:
+    """The spacing of a lattice of at most `n_max` points that every value lies on; 0 where there is none."""
+    points = np.unique(values)
+    if len(points) > n_max or len(points) * 2 > len(values):
+        return 0.0
+    step = float(np.diff(points).min())
+    offsets = (points - points[0]) / step
+    regular = offsets[-1] < n_max and bool((np.abs(offsets - offsets.round()) < 1e-6).all())
+    return step if regular else 0.0

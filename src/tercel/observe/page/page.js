@@ -73,6 +73,7 @@
   }
 
   function duration(ns) {
+    if (ns === 0) return "0";
     const size = Math.abs(ns);
     for (const [unit, per] of [["h", 3.6e12], ["min", 6e10], ["s", 1e9], ["ms", 1e6], ["µs", 1e3]])
       if (size >= per * 0.9995) return Number((ns / per).toPrecision(3)) + " " + unit;
@@ -155,6 +156,7 @@
     // One left edge for all charts, so that a moment is one vertical line through them.
     const left = Math.max(46, ...plans.filter(Boolean).map((p) => p.left));
     CHARTS.forEach((chart, i) => drawOne(chart, plans[i], left, width));
+    byId("time").classList.toggle("idle", !plans.some(Boolean));
     byId("window").textContent = moment(state.from) + " to " + moment(state.to) + " UTC";
     byId("reset").disabled = state.from === whole[0] && state.to === whole[1];
     cross(state.at);
@@ -184,8 +186,9 @@
     svg += '<line class="axis" x1="' + left + '" x2="' + (width - RIGHT) + '" y1="' + (bottom + 0.5) + '" y2="' + (bottom + 0.5) + '"/>';
     const d = path(plan.series, x, y, chart.steps);
     let marks = "";
-    if (chart.area) {
-      const base = y(Math.min(plan.high, Math.max(plan.low, chart.base()))).toFixed(1);
+    // An area hangs on its base line; where that line is out of sight the area would mean nothing.
+    if (chart.area && chart.base() >= plan.low && chart.base() <= plan.high) {
+      const base = y(chart.base()).toFixed(1);
       const first = x(plan.series.t[Math.max(0, before(plan.series.t, state.from))]).toFixed(1);
       const after = Math.min(plan.series.t.length - 1, before(plan.series.t, state.to) + 1);
       const last = chart.steps ? x(Math.max(state.to, plan.series.t[plan.series.t.length - 1])) : x(plan.series.t[after]);
@@ -193,8 +196,10 @@
       if (chart.base() > plan.low && chart.base() < plan.high) marks += '<line class="base" x1="' + left + '" x2="' + (width - RIGHT) + '" y1="' + base + '" y2="' + base + '"/>';
     }
     marks += '<path class="line ' + chart.name + '" d="' + d + '"/>';
-    if (chart.fills) for (const f of current().fills) if (f[0] >= state.from && f[0] <= state.to)
-      marks += '<path class="fill ' + (f[3] > 0 ? "buy " : "sell ") + (f[4] ? "maker" : "taker") + '" transform="translate(' + x(f[0]).toFixed(1) + " " + y(f[1]).toFixed(1) + ')" d="' + SHAPE[f[3]] + '"/>';
+    const seen = chart.fills ? current().fills.filter((f) => f[0] >= state.from && f[0] <= state.to) : [];
+    const size = seen.length > 1500 ? 0.5 : seen.length > 400 ? 0.7 : 1;
+    for (const f of seen)
+      marks += '<path class="fill ' + (f[3] > 0 ? "buy " : "sell ") + (f[4] ? "maker" : "taker") + '" transform="translate(' + x(f[0]).toFixed(1) + " " + y(f[1]).toFixed(1) + ")" + (size < 1 ? " scale(" + size + ")" : "") + '" d="' + SHAPE[f[3]] + '"/>';
     const clip = "clip-" + chart.id;
     figure.innerHTML = "<figcaption>" + caption(chart) + '</figcaption><svg viewBox="0 0 ' + width + " " + height + '" width="' + width + '" height="' + height + '" tabindex="0" role="img" aria-label="' + esc(chart.label()) + '"><title>' + esc(chart.title) + '</title><clipPath id="' + clip + '"><rect x="' + left + '" y="0" width="' + (width - left - RIGHT + 1) + '" height="' + (bottom + 1) + '"/></clipPath>' + svg + '<g clip-path="url(#' + clip + ')">' + marks + '</g><g class="over"></g></svg>';
     // The title element names the chart to assistive technology; as a hover bubble it would cover the data.
