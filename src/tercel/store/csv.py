@@ -44,7 +44,7 @@ _SIDES = {"buy": BUY, "b": BUY, "1": BUY, "bid": BUY, "sell": SELL, "s": SELL, "
 _BOOLS = {"true": SELL, "1": SELL, "false": BUY, "0": BUY}
 
 
-class CsvLayout(msgspec.Struct, frozen=True, kw_only=True):
+class CsvLayout(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How a CSV file is to be read; what is None is found out.
 
     kind: "bars", "trades" or "quotes". columns: field to header name or 0-based position; fields are time, open, high,
