@@ -41,7 +41,7 @@ def evenly(n: int, n_max: int) -> np.ndarray:
 def histogram(values: np.ndarray, n_bins_max: int = 36) -> tuple[np.ndarray, np.ndarray, bool]:
     """Edges (k+1,) float64, counts (k,) int64, and whether the edges grow by a constant factor.
 
-    Positive values that spread over more than a factor of 30 (between the 1st and 99th percentile) get logarithmic
+    Positive values that spread over more than a factor of 30 (between the 5th and 95th percentile) get logarithmic
     bins, others equal ones. The number of bins is twice the cube root of the number of values, 8 to `n_bins_max`.
     Values that repeat on a regular lattice get one bin for each of its points; values that are all alike a single
     bin. Empty input gives no bins.
@@ -57,7 +57,7 @@ def histogram(values: np.ndarray, n_bins_max: int = 36) -> tuple[np.ndarray, np.
     if step:
         edges = np.arange(low - step / 2, high + step, step)
         return edges, np.histogram(values, edges)[0].astype(np.int64), False
-    first, last = np.quantile(values, [0.01, 0.99])
+    first, last = np.quantile(values, [0.05, 0.95])
     if low > 0 and last > 30 * first:
         edges = np.exp(np.linspace(math.log(low), math.log(high), n_bins + 1))
         edges[0], edges[-1] = low, high

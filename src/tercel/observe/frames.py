@@ -195,7 +195,7 @@ def equity_frame(log: RunLog) -> pl.DataFrame:
         columns[f"equity[{label}]"] = log.initial_equity + taken(mine["equity"], at, 0) * quantum[i]
     n = max(1, len(columns))
     total = np.sum(list(columns.values()), axis=0) if columns else np.zeros(len(ts))
-    growth = total / (n * log.initial_equity) if log.initial_equity else np.ones(len(ts))
+    growth = total / (n * log.initial_equity) if log.initial_equity > 0 else np.ones(len(ts))
     peak = np.maximum.accumulate(np.maximum(growth, 1.0)) if len(ts) else growth
     one_currency = settlement_currency(log) is not None
     return pl.DataFrame(

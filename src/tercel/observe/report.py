@@ -41,6 +41,8 @@ _GOOD_WHEN_POSITIVE = {
     "trade_mean",
     "edge_ticks",
 }
+#: Groups of statistics by column, so that the three are about equally long.
+_COLUMNS = (("Performance", "Risk"), ("Trades", "Execution"), ("Orders and fills",))
 _SHORT_RUN_NS = 86_400_000_000_000
 _TEXT_OF_REASON = dict(REASONS.values())
 
@@ -103,11 +105,14 @@ def _caution(result: Result) -> str:
 
 
 def _statistics(result: Result) -> str:
-    groups = []
-    for group in dict.fromkeys(d.group for d in DEFINITIONS):
-        rows = "".join(_statistic(result, d.key) for d in DEFINITIONS if d.group == group)
-        groups.append(f'<section class="group"><h3>{escape(group)}</h3><dl>{rows}</dl></section>')
-    return "".join(groups)
+    columns = []
+    for groups in _COLUMNS:
+        sections = []
+        for group in groups:
+            rows = "".join(_statistic(result, d.key) for d in DEFINITIONS if d.group == group)
+            sections.append(f'<section class="group"><h3>{escape(group)}</h3><dl>{rows}</dl></section>')
+        columns.append(f"<div>{''.join(sections)}</div>")
+    return "".join(columns)
 
 
 def _statistic(result: Result, key: str) -> str:
@@ -250,7 +255,8 @@ def _table(
 
     def cell(i: int, text: str) -> str:
         names = [*(["left"] if i < n_left else []), *([tones[text]] if tones and text in tones else [])]
-        return f'<td class="{" ".join(names)}">{escape(text)}</td>' if names else f"<td>{escape(text)}</td>"
+        shown = escape(text) if i < n_left else _number(text)
+        return f'<td class="{" ".join(names)}">{shown}</td>' if names else f"<td>{shown}</td>"
 
     top = "".join(f'<th scope="col"{" class=left" if i < n_left else ""}>{escape(h)}</th>' for i, h in enumerate(head))
     body = "".join(f"<tr>{''.join(cell(i, t) for i, t in enumerate(row))}</tr>" for row in rows)

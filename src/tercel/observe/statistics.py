@@ -167,12 +167,14 @@ def _marked_profit(log: RunLog, fills: pl.DataFrame) -> float:
 def _performance(log: RunLog, equity: pl.DataFrame) -> dict[str, Value]:
     start, end = run_span_ns(log)
     ts = equity["time"].dt.timestamp("ns").to_numpy()
-    growth = equity["growth"].to_numpy()
+    # Without money at the start there is nothing to divide by: profit stays, every ratio is empty.
+    growth = equity["growth"].to_numpy() if log.initial_equity > 0 else np.zeros(0)
     total = float(growth[-1] - 1) if len(growth) else None
     span = end - start
     annual = total * YEAR_NS / span if total is not None and span > 0 else None
     fall = float(equity["drawdown"].max()) if len(growth) else None  # type: ignore[arg-type]
-    profit = total * log.initial_equity * len(log.instruments) if total is not None else None
+    last = equity["equity"][-1] if equity.height else None
+    profit = None if last is None else last - log.initial_equity * len(log.instruments)
     return {
         "profit": profit,
         "total_return": total,

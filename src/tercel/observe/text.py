@@ -120,6 +120,7 @@ def summary_text(
     rows = max(len(left), len(right))
     left += [""] * (rows - len(left))
     right += [""] * (rows - len(right))
+    title = title if len(title) <= WIDTH else title[: WIDTH - 1] + "…"
     lines = [title, "=" * min(len(title), WIDTH), *facts_lines(facts), ""]
     lines += [f"{a.ljust(half)}{' ' * _GUTTER}{b}".rstrip() for a, b in zip(left, right)]
     if refusals:

@@ -16,9 +16,11 @@ import pytest
 from random_runlog import BTC, COIN, ETH, START_NS, random_runlog
 
 from tercel.model.runlog import SAMPLE, RunLog
+from tercel.observe.definitions import DEFINITIONS
 from tercel.observe.downsample import evenly, histogram, minmax_rows
 from tercel.observe.report import report_html
 from tercel.observe.results import Result
+from tercel.observe.text import value_text
 
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)>"
 CHROMIUM = next((p for p in map(shutil.which, ("chromium", "chromium-browser", "google-chrome")) if p), None)
@@ -74,6 +76,14 @@ def test_hostile_names_stay_text(result):
     assert "<img" not in page
     assert html.escape(HOSTILE) in page
     assert page.count("</script>") == 2
+
+
+def test_every_statistic_is_shown_with_its_definition(result):
+    page = report_html(result)
+    for d in DEFINITIONS:
+        value = value_text(d, result.stats[d.key], result.currency).replace("-", "−", 1)
+        tip = f'id="def-{d.key}">{html.escape(d.formula)}</span></dt><dd class="'
+        assert f">{html.escape(value)}</dd>" in page[page.index(tip) :][: len(tip) + 60], d.key
 
 
 def test_chart_data_is_the_result(result):

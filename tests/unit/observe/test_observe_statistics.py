@@ -129,6 +129,14 @@ def test_ruin_has_no_ratios_but_a_drawdown():
     assert stats["max_drawdown"] == pytest.approx(1.2)
 
 
+def test_without_initial_equity_only_profit_is_known():
+    log = sampled([100.0, 101.0, 100.5])
+    stats = Result(RunLog(**{f: getattr(log, f) for f in log.__struct_fields__} | {"initial_equity": 0.0})).stats
+    assert stats["profit"] == pytest.approx(0.5)
+    empty = ("total_return", "sharpe", "max_drawdown", "max_drawdown_ns", "calmar", "turnover")
+    assert [stats[k] for k in empty] == [None] * len(empty)
+
+
 def test_no_fills_leaves_ratios_empty():
     stats = Result(sampled([100.0, 101.0, 100.5])).stats
     empty = (
