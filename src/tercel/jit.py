@@ -40,6 +40,7 @@ __all__ = [
     "KernelError",
     "address_of",
     "addressof_record",
+    "call_entry",
     "call_handler",
     "compile_handler",
     "cycle_counter",
@@ -141,8 +142,20 @@ class Entry:
         self._call = dispatcher
         return dispatcher
 
+    @property
+    def address(self) -> int:
+        """The machine address, for `call_entry`; in the interpreter a number that stands for the function."""
+        if not COMPILED:
+            _INTERPRETED[id(self)] = self.function
+            return id(self)
+        (result,) = self.call.overloads.values()  # type: ignore[attr-defined]
+        return int(result.library.get_pointer_to_function(result.fndesc.llvm_func_name))
+
     def __call__(self, *args: int) -> int:
         return self.call(*args)
+
+
+_INTERPRETED: dict[int, Callable[..., int]] = {}
 
 
 #: Every entry of the package, in the order of definition: what `tercel warmup` compiles.
@@ -162,13 +175,14 @@ def entry(function: Callable[..., int]) -> Entry:
 def records(address: int, n: int, dtype: np.dtype) -> Any:
     """`n` records of `dtype` that start at `address`; a view, nothing is copied. `dtype` must be a global constant."""
     key = (address, n, id(dtype))
-    view = _VIEWS.get(key)
+    view: Any = _VIEWS.get(key)
     if view is None:
         size = max(1, int(n) * dtype.itemsize)
         buffer = (ctypes.c_char * size).from_address(int(address))
-        view = np.frombuffer(buffer, dtype=dtype, count=n)
-        if dtype.names is not None:
-            view = view.view(np.recarray)
+        if dtype.names is None:
+            view = np.frombuffer(buffer, dtype=dtype, count=n)
+        else:
+            view = np.frombuffer(buffer, dtype=_fields_first(dtype), count=n).view(_FieldRows)
         if len(_VIEWS) > 4096:
             _VIEWS.clear()
         _VIEWS[key] = view
@@ -176,6 +190,44 @@ def records(address: int, n: int, dtype: np.dtype) -> Any:
 
 
 _VIEWS: dict[tuple[int, int, int], Any] = {}
+
+
+class _FieldRecord(np.record):  # type: ignore[misc]
+    """A record in the interpreter. Its fields come before NumPy's own attributes, as they do in compiled code:
+    `row.flags` is the field, where np.record gives the memory layout of the scalar."""
+
+    __slots__ = ()
+
+    def __getattribute__(self, name: str) -> Any:
+        try:
+            return _field(self, name)
+        except ValueError:
+            return np.void.__getattribute__(self, name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        self[name] = value
+
+
+_field = np.void.__getitem__
+
+
+class _FieldRows(np.recarray):
+    """An array of `_FieldRecord`; np.recarray alone would turn its records into np.record."""
+
+    def __array_finalize__(self, obj: Any) -> None:
+        """Leave the dtype as it is."""
+
+
+def _fields_first(dtype: np.dtype) -> np.dtype:
+    """`dtype` with the same layout, whose records, nested ones too, are `_FieldRecord`."""
+    if dtype.subdtype is not None:
+        return np.dtype((_fields_first(dtype.subdtype[0]), dtype.subdtype[1]))
+    if dtype.names is None:
+        return dtype
+    formats = [_fields_first(dtype[name]) for name in dtype.names]
+    offsets = [dtype.fields[name][1] for name in dtype.names]  # type: ignore[index]
+    layout = {"names": list(dtype.names), "formats": formats, "offsets": offsets, "itemsize": dtype.itemsize}
+    return np.dtype((_FieldRecord, np.dtype(layout, align=dtype.isalignedstruct)))  # type: ignore[call-overload]
 
 
 def record(address: int, dtype: np.dtype) -> Any:
@@ -402,6 +454,40 @@ def _offer(name: str) -> None:
     overload(resolve, strict=False, jit_options=options)(resolve)
     template = make_overload_attribute_template(types.Record, name, resolve, base=_RecordMethodTemplate)
     infer_getattr(template)
+
+
+def call_entry(address: int, a: int, b: int, c: int, d: int, e: int, f: int) -> int:
+    """Call the entry of six arguments at `address` from a kernel.
+
+    Two entries joined by an address compile apart: neither holds the other's code.
+    """
+    return _INTERPRETED[address](a, b, c, d, e, f)
+
+
+@intrinsic
+def _call_entry_c(typing_context: Any, address: Any, a: Any, b: Any, c: Any, d: Any, e: Any, f: Any) -> Any:
+    signature = types.int64(*([types.int64] * 7))
+
+    def codegen(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        i64 = ir.IntType(64)
+        slot = cgutils.voidptr_t.as_pointer()
+        function_type = ir.FunctionType(ir.IntType(32), [i64.as_pointer(), slot, *([i64] * 6)])
+        function = builder.inttoptr(args[0], function_type.as_pointer())
+        result = cgutils.alloca_once(builder, i64)
+        raised = cgutils.alloca_once(builder, cgutils.voidptr_t)
+        # An entry does not raise: its status is always fine.
+        builder.call(function, [result, raised, *args[1:]])
+        return builder.load(result)
+
+    return signature, codegen
+
+
+@overload(call_entry)
+def _call_entry(address: Any, a: Any, b: Any, c: Any, d: Any, e: Any, f: Any) -> Any:
+    def compiled(address: Any, a: Any, b: Any, c: Any, d: Any, e: Any, f: Any) -> Any:
+        return _call_entry_c(address, a, b, c, d, e, f)
+
+    return compiled
 
 
 # --- the cycle counter --------------------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ from tercel.config import Capacity
 from tercel.engine.calls import wire
 from tercel.engine.errors import raise_error
 from tercel.engine.layout import BLOCK_VERSION, Layout, wiring_words
-from tercel.engine.step import engine_start, engine_step, engine_stop, engine_timers
+from tercel.engine.step import START, STOP, TIMERS, engine_step
 from tercel.errors import CapacityError, DataError, StrategyError
 from tercel.jit import address_of, entry
 from tercel.model.commands import COMMAND
@@ -149,7 +149,7 @@ class Engine:
 
     def start(self, now_ns: int) -> None:
         """Call every on_start. Commands it makes are to be taken before the first row."""
-        engine_start(self.base, self.wiring, now_ns)
+        engine_step(self.base, self.wiring, 0, 0, START, now_ns)
         self.check()
 
     def step(self, rows: np.ndarray, start: int = 0, until_ns: int = INT64_MAX) -> int:
@@ -181,12 +181,12 @@ class Engine:
 
     def fire_timers(self, before_ns: int) -> None:
         """Fire the timers due before `before_ns`."""
-        engine_timers(self.base, self.wiring, before_ns)
+        engine_step(self.base, self.wiring, 0, 0, TIMERS, before_ns)
         self.check()
 
     def stop(self, now_ns: int) -> None:
         """Call every on_stop."""
-        engine_stop(self.base, self.wiring, now_ns)
+        engine_step(self.base, self.wiring, 0, 0, STOP, now_ns)
         self.check()
 
     def take(self) -> tuple[np.ndarray, np.ndarray]:

@@ -55,9 +55,11 @@ from tercel.orders.positions import POSITION, position_apply_funding
 from tercel.strategy.context import CONTEXT, MARKET_ROW, TIMER_ROW, earliest_timer
 from tercel.strategy.views import BAR_VIEW, BOOK_VIEW, LEVEL_VIEW, SIGNAL_VIEW, TIMER_VIEW, TRADE_VIEW
 
-__all__ = ["advance", "engine_start", "engine_step", "engine_stop", "run_rows"]
+__all__ = ["DRAIN", "START", "STOP", "TIMERS", "advance", "engine_step"]
 
 I64 = np.dtype("i8")
+#: What `engine_step` does when it is given no rows.
+START, STOP, TIMERS, DRAIN = -1, -2, -3, -4
 _SIDES = BOOK.itemsize
 
 
@@ -350,13 +352,32 @@ def fire_timers(base: int, wiring: int, before_ns: int) -> int:
 
 @entry
 def engine_step(base: int, wiring: int, rows: int, start: int, n: int, until_ns: int) -> int:
-    """`advance` for Python: process rows[start:n] up to `until_ns`; returns the first index not processed."""
-    return advance(base, wiring, rows, start, n, until_ns)
+    """The engine's one entry, so that its code is compiled once.
+
+    n >= 0: `advance` over rows[start:n] up to `until_ns`; returns the first index not processed. n < 0: `rows` is 0
+    and `n` says what to do at `until_ns`: START and STOP call those handlers, TIMERS fires what is due before it;
+    DRAIN processes `start` rows at address `rows` and drops what they emit, returning the number of orders approved.
+    """
+    if n >= 0:
+        return advance(base, wiring, rows, start, n, until_ns)
+    ctx = record(base, CONTEXT)
+    if n == TIMERS:
+        return fire_timers(base, wiring, until_ns)
+    if n == DRAIN:
+        return _drain(base, wiring, rows, start)
+    if until_ns > ctx.now:
+        ctx.now = until_ns
+    if n == START:
+        ctx.started_ns = until_ns
+        call_all(base, wiring, ON_START)
+    else:
+        call_all(base, wiring, ON_STOP)
+    return 0
 
 
-@entry
-def run_rows(base: int, wiring: int, rows: int, n: int) -> int:
-    """Process all rows and drop what is emitted: for benchmarks of the decision path. Returns orders approved."""
+@kernel
+def _drain(base: int, wiring: int, rows: int, n: int) -> int:
+    """Process all rows and drop what is emitted: for measuring the decision path. -1 on an error."""
     ctx = record(base, CONTEXT)
     i = 0
     approved = 0
@@ -369,29 +390,3 @@ def run_rows(base: int, wiring: int, rows: int, n: int) -> int:
         if ctx.error != 0:
             return -1
     return approved
-
-
-@entry
-def engine_timers(base: int, wiring: int, before_ns: int) -> int:
-    """`fire_timers` for Python."""
-    return fire_timers(base, wiring, before_ns)
-
-
-@entry
-def engine_start(base: int, wiring: int, now_ns: int) -> int:
-    """Call on_start of every strategy at `now_ns`."""
-    ctx = record(base, CONTEXT)
-    ctx.now = now_ns
-    ctx.started_ns = now_ns
-    call_all(base, wiring, ON_START)
-    return 0
-
-
-@entry
-def engine_stop(base: int, wiring: int, now_ns: int) -> int:
-    """Call on_stop of every strategy at `now_ns`."""
-    ctx = record(base, CONTEXT)
-    if now_ns > ctx.now:
-        ctx.now = now_ns
-    call_all(base, wiring, ON_STOP)
-    return 0
