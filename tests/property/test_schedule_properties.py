@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from reference.naive_schedule import naive_schedule
 from tercel.model.events import EXCH, LAST, LOCAL, event_rows
-from tercel.store.schedule import complete_prefix, schedule, schedule_counts
+from tercel.store.schedule import schedule, schedule_counts, schedule_part
 
 clock = st.integers(0, 12)
 sides = st.sampled_from([EXCH | LOCAL, EXCH | LOCAL, EXCH | LOCAL, EXCH, LOCAL, 0])
@@ -64,9 +64,8 @@ def test_scheduling_piece_by_piece_changes_nothing(times: list[tuple[int, int, i
     for start, stop in itertools.pairwise(bounds):
         carry = np.concatenate([carry, rows[start:stop]])
         later_min = int(rows["ts_exch"][stop:].min(initial=np.iinfo(np.int64).max))
-        n_ready = complete_prefix(carry["ts_exch"], later_min)
-        done.append(schedule(carry[:n_ready]))
-        carry = carry[n_ready:]
+        settled, carry = schedule_part(carry, later_min)
+        done.append(settled)
     assert len(carry) == 0
     whole = schedule(rows)
     assert np.array_equal(np.concatenate([*done, rows[:0]]), whole)

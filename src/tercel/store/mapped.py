@@ -19,7 +19,7 @@ from tercel.config import cache_dir
 from tercel.model.events import EVENT, EVENT_VERSION
 from tercel.store.atomic import replacing, storage_errors
 from tercel.store.channels import channel_mask
-from tercel.store.schedule import ScheduleCounts, complete_prefix, schedule, schedule_counts
+from tercel.store.schedule import ScheduleCounts, schedule_counts, schedule_part
 
 __all__ = ["CACHE_VERSION", "build", "cache_path", "counts", "is_whole", "open_rows", "read_batches"]
 
@@ -98,9 +98,7 @@ def build(
         for piece, later_min in pieces:
             n_done += len(piece)
             carry = np.concatenate([carry, piece[channel_mask(piece["kind"], channels)]])
-            n_ready = complete_prefix(carry["ts_exch"], later_min)
-            ready = schedule(carry[:n_ready])
-            carry = carry[n_ready:]
+            ready, carry = schedule_part(carry, later_min)
             totals += schedule_counts(ready)
             file.write(ready.tobytes())
             if progress is not None:

@@ -15,7 +15,7 @@ import numpy as np
 
 from tercel.model.events import EXCH, LOCAL
 
-__all__ = ["ScheduleCounts", "complete_prefix", "schedule", "schedule_counts"]
+__all__ = ["ScheduleCounts", "schedule", "schedule_counts", "schedule_part"]
 
 
 class ScheduleCounts(NamedTuple):
@@ -77,20 +77,38 @@ def schedule_counts(rows: np.ndarray) -> ScheduleCounts:
     )
 
 
-def complete_prefix(ts_exch: np.ndarray, later_min: int) -> int:
-    """How many leading rows can be scheduled now without looking at what follows.
+def schedule_part(rows: np.ndarray, later_exch_min: int) -> tuple[np.ndarray, np.ndarray]:
+    """Schedule as much as can be scheduled without looking at what follows.
 
-    ts_exch: (n,) int64 ns of rows in order of receipt. later_min: smallest `ts_exch` of every row not in `ts_exch`.
-    Returns the longest prefix none of whose rows is younger at the venue than any row after it: scheduling the prefix
-    and the rest apart gives the same rows as scheduling them together.
+    rows: (n,) EVENT in order of `ts_recv`: what an earlier call kept, then new ones. later_exch_min: smallest `ts_exch`
+    of every row still to come, the largest int64 when there is none. Returns the (m,) EVENT rows that are settled, and
+    the (k,) rows to hand to the next call. The settled rows of all calls are what `schedule` makes of all rows at once;
+    what is kept are the rows of about one largest latency. A row that only the strategy still has to see is kept with
+    flag LOCAL alone.
     """
-    n = len(ts_exch)
-    if n == 0:
-        return 0
-    highest = np.maximum.accumulate(ts_exch)
-    lowest_after = np.empty(n, np.int64)
-    lowest_after[-1] = later_min
-    if n > 1:
-        lowest_after[:-1] = np.minimum(np.minimum.accumulate(ts_exch[::-1])[::-1][1:], later_min)
-    cuts = np.flatnonzero(highest <= lowest_after)
-    return int(cuts[-1]) + 1 if len(cuts) else 0
+    if later_exch_min == np.iinfo(np.int64).max:
+        return schedule(rows), rows[:0]
+    sides = rows["flags"] & (EXCH | LOCAL)
+    both = (sides != EXCH) & (sides != LOCAL)
+    ts_exch = rows["ts_exch"]
+    # A row younger than one still to come cannot be whole yet, and nothing may be seen before it.
+    blocked = np.flatnonzero(both & (ts_exch > later_exch_min))
+    n_seen = int(blocked[0]) if len(blocked) else len(rows)
+    seen = np.arange(len(rows)) < n_seen
+    seen &= sides != EXCH
+    reached = np.flatnonzero(seen & both)
+    early = np.zeros(len(rows), bool)
+    if len(reached):
+        i_last = reached[len(reached) - 1 - int(np.argmax(ts_exch[reached][::-1]))]  # what the venue handles last
+        early = (ts_exch < ts_exch[i_last]) | ((ts_exch == ts_exch[i_last]) & (np.arange(len(rows)) < i_last))
+        early &= (sides != LOCAL) & ~seen
+    settled = rows[seen | early]
+    flags = settled["flags"]
+    flags[early[seen | early]] &= ~np.int16(LOCAL)
+    flags[early[seen | early]] |= EXCH
+    keep = ~seen & (~early | both)
+    kept = rows[keep]
+    kept_flags = kept["flags"]
+    kept_flags[early[keep]] &= ~np.int16(EXCH)
+    kept_flags[early[keep]] |= LOCAL
+    return schedule(settled), kept
