@@ -179,8 +179,9 @@ SAMPLING = (
 
 EDGE_CASES = (
     "A statistic that has no value is empty (null in JSON), never infinite or not-a-number: no fills, no trades, no "
-    "losses to divide by, no drawdown, no initial equity, equity that never moves, fewer than two grid returns, equity at or below zero. "
-    "Money is empty where instruments settle in different currencies; the table by instrument has each in its own."
+    "losses to divide by, no drawdown, no initial equity, equity that never moves, fewer than two grid returns, equity "
+    "at or below zero. Money is empty where instruments settle in different currencies; the table by instrument has "
+    "each in its own."
 )
 
 
