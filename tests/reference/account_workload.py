@@ -1,6 +1,6 @@
-"""A seeded day of orders, fills, funding and gate answers, whose state bytes are printed as one digest.
+"""A seeded day of orders, fills, funding and gate answers, whose state bytes make one digest.
 
-Run in this process it is compiled; run as a script under NUMBA_DISABLE_JIT=1 it is interpreted. The digests must agree.
+Run in one process it is compiled, in another under NUMBA_DISABLE_JIT=1 interpreted. The digests must agree.
 """
 
 from __future__ import annotations
@@ -120,7 +120,3 @@ def digest_of(seed: int, n: int) -> tuple[str, np.ndarray]:
         for memory in (orders, position, risk, answers):
             digest.update(memory.tobytes())
     return digest.hexdigest(), answers
-
-
-if __name__ == "__main__":
-    print(digest_of(20_240_808, 1_500)[0])
