@@ -10,12 +10,13 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 from tercel.errors import StorageError
 
-__all__ = ["replacing", "scratch_file", "storage_errors"]
+__all__ = ["nameless_file", "replacing", "storage_errors"]
 
 
 @contextmanager
@@ -33,16 +34,13 @@ def storage_errors(path: Path, what: str) -> Iterator[None]:
 
 
 @contextmanager
-def scratch_file(near: Path, suffix: str) -> Iterator[Path]:
-    """An empty temporary file in the directory of `near`, removed at the end whatever happens."""
+def nameless_file(near: Path) -> Iterator[IO[bytes]]:
+    """A file on the disk of `near` that has no name and vanishes when it is closed or its process dies."""
     with storage_errors(near, "create a temporary file beside"):
-        handle, name = tempfile.mkstemp(prefix=f".{near.name}.", suffix=suffix, dir=near.parent)
-        os.close(handle)
-    try:
-        yield Path(name)
-    finally:
-        with suppress(FileNotFoundError):
-            os.unlink(name)
+        file = tempfile.TemporaryFile(dir=near.parent)  # noqa: SIM115 closed right below
+    # Closing flushes, and a full disk refuses that too.
+    with storage_errors(near, "spool rows for"), file:
+        yield file
 
 
 @contextmanager
@@ -53,12 +51,19 @@ def replacing(path: Path) -> Iterator[Path]:
     """
     with storage_errors(path, "make the directory of"):
         path.parent.mkdir(parents=True, exist_ok=True)
-    with scratch_file(path, ".tmp") as temporary, storage_errors(path, "write"):
-        yield temporary
-        os.chmod(temporary, 0o666 & ~_umask())
-        _sync(temporary)
-        os.replace(temporary, path)
-        _sync(path.parent)
+    with storage_errors(path, "create a temporary file beside"):
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+        os.close(handle)
+    temporary = Path(name)
+    try:
+        with storage_errors(path, "write"):
+            yield temporary
+            os.chmod(temporary, 0o666 & ~_umask())
+            _sync(temporary)
+            os.replace(temporary, path)
+            _sync(path.parent)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def _sync(path: Path) -> None:

@@ -36,6 +36,7 @@ from tercel.store.binance_sync import DepthSync
 from tercel.store.grid import Grid
 from tercel.store.lines import BadLines, Progress, SourceLines
 from tercel.store.tape import Tape, TapeMeta
+from tercel.store.touch import TouchCheck
 from tercel.store.writing import Spool, finish_tape, spooling
 
 __all__ = ["import_binance"]
@@ -130,6 +131,7 @@ class _Importer:
         self.sync: DepthSync | None = None
         self.n_out_of_date = 0  #: levels a snapshot set back, restated or not
         self.reapply = reapply
+        self._touch = TouchCheck()
         self._recent: deque[_Recent] = deque(maxlen=_RECENT_EVENTS)
         self._spool = spool
         self._bad = bad_lines
@@ -214,7 +216,14 @@ class _Importer:
         self.messages["depth"] += 1
         exch = (depth.T or depth.E) * _MS
         self._venue_time = exch
+        n_gaps = self.sync.n_gaps
         if self.sync.event(line, depth.U, depth.u, depth.pu):
+            if self.sync.n_gaps > n_gaps:
+                self._touch.forget()
+            if (crossed := self._touch.crosses(depth.b, depth.a)) is not None:
+                what = f"the book is crossed after this message: bid {crossed[0]}, ask {crossed[1]}"
+                self._bad.bad(line, "crossed_book", what)
+                return
             self._block.depth(line, exch, recv, depth.u, depth.b, depth.a)
             self._recent.append(_Recent(depth.u, exch, depth.b, depth.a))
 
@@ -254,6 +263,7 @@ class _Importer:
         exch = snapshot.T * _MS or self._snapshot_time(last) or self._venue_time or recv
         self._block.snapshot(line, exch, recv, last, snapshot.bids, snapshot.asks, keep_far)
         bids, asks = self._changed_since(snapshot, keep_far)
+        self._touch.snapshot(snapshot.bids, snapshot.asks, bids, asks)
         self.n_out_of_date += len(bids) + len(asks)
         if (bids or asks) and (self.reapply or (self.reapply is None and self.market == "spot")):
             self._block.depth(line, exch, recv, self._recent[-1].last, bids, asks, LOCAL | SNAPSHOT)

@@ -10,6 +10,7 @@ import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 import msgspec
 import numpy as np
@@ -18,7 +19,7 @@ import tercel
 from tercel.errors import DataError, StorageError
 from tercel.model.events import BAR, EVENT, EVENT_VERSION, QUOTE
 from tercel.model.instrument import Instrument
-from tercel.store.atomic import replacing, scratch_file, storage_errors
+from tercel.store.atomic import nameless_file, replacing, storage_errors
 from tercel.store.channels import channel_counts
 from tercel.store.tape import EVENT_VERSION_KEY, META_KEY, TAPE_VERSION, VERSION_KEY, Tape, TapeMeta
 
@@ -33,15 +34,14 @@ _NEVER = np.iinfo(np.int64).max
 class Spool:
     """EVENT rows on their way to a tape, in a scratch file. Keeps the smallest latencies as rows come in."""
 
-    def __init__(self, path: Path, target: Path) -> None:
-        self.path = path
+    def __init__(self, file: IO[bytes], target: Path) -> None:
         self.target = target
         self.n_rows = 0
         self.latency_min_ns = _NEVER  #: smallest ts_recv - ts_exch of rows that are no quotes
         self.quote_latency_min_ns = _NEVER
         self.untimed_quotes = False  #: quotes have no venue time: theirs equals ts_recv and moves with it
         self._last_recv_ns: int | None = None
-        self._file = path.open("r+b")
+        self._file = file
 
     def append(self, rows: np.ndarray) -> None:
         """Add rows, (n,) EVENT, in order of receipt. StorageError when the disk refuses, DataError out of order."""
@@ -65,7 +65,7 @@ class Spool:
             self._file.flush()
         for start in range(0, self.n_rows, GROUP_ROWS):
             n_rows = min(GROUP_ROWS, self.n_rows - start)
-            yield np.memmap(self.path, EVENT, mode, offset=start * EVENT.itemsize, shape=(n_rows,))  # type: ignore[call-overload]
+            yield np.memmap(self._file, EVENT, mode, offset=start * EVENT.itemsize, shape=(n_rows,))  # type: ignore[call-overload]
 
     def rescale(self, px_divisor: int, qty_divisor: int) -> None:
         """Bring rows counted on provisional grids to inferred ones, `divisor` times as coarse."""
@@ -97,22 +97,14 @@ class Spool:
             return correction, 0
         return correction, max(0, -(self.quote_latency_min_ns + correction))
 
-    def close(self) -> None:
-        """Close the scratch file."""
-        self._file.close()
-
 
 @contextmanager
 def spooling(target: Path) -> Iterator[Spool]:
-    """A spool beside `target`, gone at the end."""
+    """A spool on the disk of `target`; it has no name there, so that not even a killed process leaves it behind."""
     with storage_errors(target, "make the directory of"):
         target.parent.mkdir(parents=True, exist_ok=True)
-    with scratch_file(target, ".spool") as path:
-        spool = Spool(path, target)
-        try:
-            yield spool
-        finally:
-            spool.close()
+    with nameless_file(target) as file:
+        yield Spool(file, target)
 
 
 def finish_tape(spool: Spool, meta: TapeMeta, progress: Callable[[int, int], None] | None = None) -> Tape:

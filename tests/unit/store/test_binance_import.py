@@ -240,6 +240,21 @@ def test_crossed_snapshot(capture: Capture, stream: Any) -> None:
     refused(DataError, capture(stream.lines), "line 7", "crossed", "101", "100")
 
 
+def test_a_depth_event_that_crosses_the_book(capture: Capture, stream: Any) -> None:
+    stream.depth([["101.0", "1.000"]], [["101.0", "0.000"], ["100.9", "1.000"]])
+    stream.depth([["100.0", "1.000"]], [["102.0", "1.000"]])
+    path = capture(stream.lines)
+    refused(DataError, path, "line 7", "the book is crossed after this message: bid 101.0, ask 100.9")
+    tape = run(path, on_bad_line="skip")
+    assert (tape.meta.skipped, tape.meta.n_rows) == ({"crossed_book": 1}, 15)
+
+
+def test_a_book_with_a_gap_in_it_is_not_blamed_for_being_crossed(capture: Capture, stream: Any) -> None:
+    stream.u += 5
+    stream.depth([["101.5", "1.000"]], [])
+    assert run(capture(stream.lines), on_gap="continue").meta.skipped == {}
+
+
 def test_crossed_quote(capture: Capture, stream: Any) -> None:
     stream.ticker("101.5", "101.0")
     refused(DataError, capture(stream.lines), "line 7", "crossed")
