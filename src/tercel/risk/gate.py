@@ -4,7 +4,8 @@ Kernels only, called by the engine with what it knows of the instrument; the ans
 never an exception. Refusals cost no tokens and are counted by reason. The checks, first failure wins:
 
  1. BAD_QTY: size below the instrument's minimum or beyond QTY_MAX; BAD_PRICE: negative or beyond PX_MAX
- 2. halted: KILL_SWITCH refuses all; DAILY_LOSS and DRAWDOWN let reduce-only orders through, the way to get flat
+ 2. halted: DAILY_LOSS and DRAWDOWN let reduce-only orders through, the way to get flat; KILL_SWITCH and any other
+    reason refuse all
  3. QTY_CAP, TOO_MANY_OPEN_ORDERS
  4. NOT_REDUCING; POSITION_LIMIT (a reduce-only order cannot grow a position and skips it)
  5. SELF_TRADE
@@ -176,6 +177,12 @@ def _notional(
 
 
 @inline_kernel
+def _is_loss(reason: int) -> bool:
+    """Whether a halt for `reason` leaves the way open to get flat."""
+    return reason in (DAILY_LOSS, DRAWDOWN)
+
+
+@inline_kernel
 def _judge(
     risk: Any,
     position: Any,
@@ -196,7 +203,7 @@ def _judge(
         return BAD_QTY
     if px < 0 or px > PX_MAX:
         return BAD_PRICE
-    if risk.halted != 0 and (is_reduce_only == 0 or risk.halt_reason == KILL_SWITCH):
+    if risk.halted != 0 and (is_reduce_only == 0 or not _is_loss(risk.halt_reason)):
         return int(risk.halt_reason)
     if qty > risk.qty_max:
         return QTY_CAP
@@ -333,8 +340,10 @@ def gate_message(risk: Any, now_ns: int) -> int:
 
 @inline_kernel
 def gate_halt(risk: Any, reason: int) -> None:
-    """Halt trading for `reason`. KILL_SWITCH overrides a halt for loss; a halt for loss never weakens it."""
-    if risk.halted == 0 or reason == KILL_SWITCH:
+    """Halt trading for `reason`; 0 means KILL_SWITCH. Any reason overrides a halt for loss, never the reverse."""
+    if reason <= 0:
+        reason = KILL_SWITCH
+    if risk.halted == 0 or not _is_loss(reason):
         risk.halt_reason = reason
     risk.halted = 1
 

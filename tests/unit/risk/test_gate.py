@@ -239,6 +239,16 @@ def test_the_kill_switch_stops_orders_and_amends_but_never_cancels():
     assert desk.new() == "ok"
 
 
+@pytest.mark.parametrize(("reason", "word"), [(0, "kill_switch"), (reasons.VENUE_RATE_LIMIT, "venue_rate_limit")])
+def test_a_halt_for_any_other_reason_is_as_strict_as_the_kill_switch(reason, word):
+    desk = Desk(Limits())
+    desk.position.position = 5
+    gate_halt(desk.risk, reasons.DRAWDOWN)
+    assert desk.new(side=-1, reduce=1) == "ok"
+    gate_halt(desk.risk, reason)
+    assert desk.new(side=-1, reduce=1) == word
+
+
 def test_the_loss_of_the_day_halts_and_lets_one_get_flat():
     desk = Desk(Limits(daily_loss_max=100))
     assert gate_mark(desk.risk, 50, NOW) == 0
