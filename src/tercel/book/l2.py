@@ -6,8 +6,13 @@ the keys [low, low + depth_ticks) at slot `key & (depth_ticks - 1)`; moving the 
 Every key below the window lives in the side's far table (open addressing); the window always reaches above the best
 key, so the far table is asked for a best only when the window is empty.
 
-A new level that meets or passes the opposite best pushes that best behind it: the newer side wins. Levels passed over
-keep their size until the venue removes them, as its messages do, and come back into view if the newer level goes first.
+A new level above its side's best becomes the best. If it meets or passes the opposite best, it pushes that one behind
+it, to the greatest key that does not meet it: the newer side wins. Levels passed over keep their size until the venue
+removes them, as its messages do, and come back into view where that is free again: when a level at or above a side's
+best goes, the other side's best becomes its greatest key that does not meet this side's new best, and then this side's
+best its greatest key that does not meet that one. So whenever the levels themselves do not cross, all are in view.
+
+A level that finds no place in the far table is dropped; the counts stay right and the header's error is FAR_FULL.
 
 Memory: BOOK header, two BOOK_SIDE records (bids, asks), then per side `depth_ticks` int64 sizes, then per side
 `far_levels` int64 keys and `far_levels` int64 sizes. No absolute address is stored. Called by the engine (what the
@@ -26,6 +31,7 @@ __all__ = [
     "BOOK_SIDE",
     "FAR_FULL",
     "NO_KEY",
+    "SIDES_AT",
     "book_apply",
     "book_bytes",
     "book_check",
@@ -53,7 +59,7 @@ BOOK = np.dtype(
 )
 
 #: One side. best: greatest key in view, NO_KEY when empty. low: lowest key of the window. n_levels: levels with size,
-#: n_far of them in the far table. passed: levels above `best` that a crossing pushed out of view, as an upper bound.
+#: n_far of them in the far table. passed: no level out of view has a greater key; NO_KEY when all are in view.
 BOOK_SIDE = np.dtype(
     [
         ("best", "i8"),
@@ -73,7 +79,9 @@ I64 = np.dtype("i8")
 #: The key of an empty side: below every price int32 or int64 ticks can express, and safe to add to another key.
 NO_KEY = -(1 << 60)
 _EMPTY = -(1 << 62)
-_SIDES = BOOK.itemsize
+#: Where the two BOOK_SIDE records lie, in bytes from the book's address.
+SIDES_AT = BOOK.itemsize
+_SIDES = SIDES_AT
 _DATA = BOOK.itemsize + 2 * BOOK_SIDE.itemsize
 
 # Statuses.
@@ -97,6 +105,7 @@ def book_init(address: int, depth_ticks: int, far_levels: int) -> int:
         side = records(address + _SIDES, 2, BOOK_SIDE)[k]
         side.best = NO_KEY
         side.low = NO_KEY
+        side.passed = NO_KEY
         for i in range(far_levels):
             keys[2 * k * far_levels + i] = _EMPTY
     return 0
@@ -159,6 +168,8 @@ def _far_set(address: int, k: int, key: int, qty: int) -> int:
     if 4 * (side.n_far + 1) > 3 * n:
         if book.error == 0:
             book.error = FAR_FULL
+        # The caller counts, or has counted, a level that is not kept.
+        side.n_levels -= 1
         return 0
     side.n_far += 1
     keys[i] = key
@@ -244,21 +255,36 @@ def book_next(address: int, k: int, below: int) -> int:
 
 @kernel
 def _best_left(address: int, k: int, key: int) -> int:
-    """The best level of a side lost its size: find the next, and follow it with the window when it nears the end."""
+    """A level at or above the best of a side lost its size: find the next best, keep the window round it, settle."""
     book = record(address, BOOK)
     side = records(address + _SIDES, 2, BOOK_SIDE)[k]
-    best = book_next(address, k, key)
-    side.best = best
-    if best != NO_KEY and best - side.low < (book.depth_ticks >> 3):
-        _window_to(address, k, best - ((3 * book.depth_ticks) >> 2))
     other = records(address + _SIDES, 2, BOOK_SIDE)[1 - k]
-    if other.passed > 0:
-        # What this side's crossing level had passed over may be in view again, up to the new best.
-        other.passed = 0
-        if best == NO_KEY:
-            other.best = book_next(address, 1 - k, 1 << 60)
-        else:
-            other.best = book_next(address, 1 - k, -best)
+    if key == side.best:
+        best = book_next(address, k, key)
+        side.best = best
+        if best != NO_KEY and best - side.low < (book.depth_ticks >> 3):
+            low = best - ((3 * book.depth_ticks) >> 2)
+            # The window must keep reaching above what lies out of view.
+            low = max(low, side.passed - book.depth_ticks + 1)
+            if low < side.low:
+                _window_to(address, k, low)
+    # While the other side is all in view, what this side has out of view meets its best, and nothing can come back.
+    if other.passed != NO_KEY:
+        _settle(address, k)
+    return 0
+
+
+@kernel
+def _settle(address: int, k: int) -> int:
+    """Bring back into view what no longer meets the opposite best: the other side's levels first, then this side's."""
+    sides = records(address + _SIDES, 2, BOOK_SIDE)
+    for turn in range(2):
+        j = 1 - k if turn == 0 else k
+        # Nothing of a side lies above both its best and what was passed. Minus NO_KEY is above every key.
+        top = max(sides[j].best, sides[j].passed) + 1
+        sides[j].best = book_next(address, j, min(top, -sides[1 - j].best))
+        if sides[j].best == book_next(address, j, top):
+            sides[j].passed = NO_KEY
     return 0
 
 
@@ -283,7 +309,7 @@ def _crossed(address: int, k: int, key: int) -> int:
     book = record(address, BOOK)
     book.n_crossings += 1
     other = records(address + _SIDES, 2, BOOK_SIDE)[1 - k]
-    other.passed += 1
+    other.passed = max(other.passed, other.best)
     other.best = book_next(address, 1 - k, -key)
     return 0
 
@@ -317,35 +343,49 @@ def book_set(address: int, side_sign: int, px: int, qty: int) -> int:
                 _crossed(address, k, key)
     elif old > 0:
         side.n_levels -= 1
-        if key == side.best:
+        if key >= side.best:
             _best_left(address, k, key)
-    return old
+    return old  # type: ignore[no-any-return]
 
 
 @kernel
 def book_clear(address: int, side_sign: int, px: int) -> int:
-    """Remove the levels of a side (1 bids, -1 asks, 0 both) from the best to `px` inclusive; px 0 removes all."""
+    """Remove the levels of a side (1 bids, -1 asks, 0 both) from the greatest to `px` inclusive; px 0 removes all.
+
+    Levels out of view go as well; what the cleared side had passed over comes back into view. Both sides are cleared
+    one after the other, bids first. O(depth_ticks + far_levels).
+    """
     book = record(address, BOOK)
+    width = book.depth_ticks
+    n = book.far_levels
     for k in range(2):
         sign = 1 - 2 * k
         if side_sign != 0 and side_sign != sign:
             continue
         side = records(address + _SIDES, 2, BOOK_SIDE)[k]
-        width = book.depth_ticks
-        sizes = records(address + _DATA + 8 * k * width, width, I64)
         limit = sign * px if px != 0 else _EMPTY
-        key = book_next(address, k, 1 << 60)
-        while key != NO_KEY and key >= limit:
-            if key >= side.low:
-                sizes[key & (width - 1)] = 0
-            else:
-                _far_set(address, k, key, 0)
-            side.n_levels -= 1
-            key = book_next(address, k, key)
-        side.best = key
-        side.passed = 0
-        if key != NO_KEY and key < side.low:
-            _window_to(address, k, key - ((3 * width) >> 2))
+        if side.n_levels > side.n_far:
+            sizes = records(address + _DATA + 8 * k * width, width, I64)
+            for key in range(max(limit, side.low), side.low + width):
+                if sizes[key & (width - 1)] != 0:
+                    sizes[key & (width - 1)] = 0
+                    side.n_levels -= 1
+        if side.n_far > 0 and limit < side.low:
+            keys = records(address + _DATA + 16 * width + 16 * k * n, n, I64)
+            i = 0
+            while i < n:
+                if keys[i] != _EMPTY and keys[i] >= limit:
+                    # Removal may move a later entry into this slot, so the slot is looked at again.
+                    _far_set(address, k, keys[i], 0)
+                    side.n_levels -= 1
+                else:
+                    i += 1
+        best = book_next(address, k, side.best + 1)
+        side.best = best
+        side.passed = min(side.passed, limit - 1)
+        _settle(address, k)
+        if best != NO_KEY and side.best < side.low:
+            _window_to(address, k, max(side.best - ((3 * width) >> 2), side.passed - width + 1))
     return 0
 
 
@@ -384,8 +424,8 @@ def book_level(address: int, side_sign: int, px: int) -> int:
 def book_check(address: int) -> int:
     """Integrity: counts, window, best and order of sides. 0 is sound; otherwise which rule is broken.
 
-    1 level count, 2 far count, 3 far key inside or above the window, 4 negative size, 5 best is not the greatest key in
-    view, 6 best bid meets best ask. O(depth_ticks + far_levels).
+    1 level count, 2 far count, 3 far key inside or above the window, 4 negative size, 5 best has no size, or is not the
+    greatest key though nothing crosses, 6 best bid meets best ask. O(depth_ticks + far_levels).
     """
     book = record(address, BOOK)
     width = book.depth_ticks
@@ -414,11 +454,16 @@ def book_check(address: int) -> int:
             return 2
         if n_near + n_far != side.n_levels:
             return 1
-        greatest = book_next(address, k, 1 << 60)
-        if greatest != side.best and side.passed == 0:
+        if side.best != NO_KEY and book_next(address, k, side.best + 1) != side.best:
             return 5
     bids = records(address + _SIDES, 2, BOOK_SIDE)[0]
     asks = records(address + _SIDES, 2, BOOK_SIDE)[1]
+    greatest_bid = book_next(address, 0, 1 << 60)
+    greatest_ask = book_next(address, 1, 1 << 60)
+    if greatest_bid != bids.best and (bids.passed < greatest_bid or greatest_bid + greatest_ask < 0):
+        return 5
+    if greatest_ask != asks.best and (asks.passed < greatest_ask or greatest_bid + greatest_ask < 0):
+        return 5
     if bids.best != NO_KEY and asks.best != NO_KEY and bids.best + asks.best >= 0:
         return 6
     return 0
