@@ -31,7 +31,9 @@ import msgspec
 from tercel.errors import ConfigError, DataError, UnitError
 from tercel.model.events import LOCAL, SNAPSHOT
 from tercel.model.instrument import Instrument
+from tercel.model.units import INT64_MAX
 from tercel.store.binance_block import Block
+from tercel.store.binance_messages import Depth, Envelope, Levels, Snapshot, Ticker, Trade
 from tercel.store.binance_sync import DepthSync
 from tercel.store.grid import Grid
 from tercel.store.lines import BadLines, Progress, SourceLines
@@ -41,61 +43,15 @@ from tercel.store.writing import Spool, finish_tape, spooling
 
 __all__ = ["import_binance"]
 
-_Levels = list[tuple[float, float]]
 _BLOCK_LINES = 1 << 13
 #: Depth events that may arrive while a snapshot travels: minutes of any stream.
 _RECENT_EVENTS = 4096
 _MS = 1_000_000
+#: A venue time further than this from the receive time is damage, not a slow clock.
+_SKEW_MAX_NS = 86_400 * 1_000_000_000
 #: A number with more digits than a float64 is sure to keep.
 _LONG_NUMBER = re.compile(rb'"[0-9.]{18,}"')
 _QUOTE_CURRENCIES = ("USDT", "USDC", "FDUSD", "BUSD", "TUSD", "USD", "BTC", "ETH", "BNB", "EUR", "TRY", "GBP", "JPY")
-
-
-class _Envelope(msgspec.Struct):
-    data: msgspec.Raw = msgspec.Raw()
-    stream: str = ""
-    e: str = ""
-    last_update: int | None = msgspec.field(default=None, name="lastUpdateId")
-
-
-class _Depth(msgspec.Struct):
-    s: str
-    E: int
-    U: int
-    u: int
-    b: _Levels
-    a: _Levels
-    T: int = 0
-    pu: int | None = None
-
-
-class _Trade(msgspec.Struct):
-    s: str
-    E: int
-    T: int
-    t: int
-    p: float
-    q: float
-    m: bool
-    X: str | None = None
-
-
-class _Ticker(msgspec.Struct):
-    s: str
-    u: int
-    b: float
-    B: float
-    a: float
-    A: float
-    T: int = 0
-    e: str = ""
-
-
-class _Snapshot(msgspec.Struct):
-    last_update: int = msgspec.field(name="lastUpdateId")
-    bids: _Levels
-    asks: _Levels
-    T: int = 0
 
 
 class _Recent(NamedTuple):
@@ -103,11 +59,11 @@ class _Recent(NamedTuple):
 
     last: int
     exch_ns: int
-    bids: _Levels
-    asks: _Levels
+    bids: Levels
+    asks: Levels
 
     @property
-    def sides(self) -> tuple[_Levels, _Levels]:
+    def sides(self) -> tuple[Levels, Levels]:
         return self.bids, self.asks
 
 
@@ -139,12 +95,12 @@ class _Importer:
         self._block = Block(*grids)
         self._recv = 0
         self._venue_time = 0
-        self._envelope = msgspec.json.Decoder(_Envelope)
+        self._envelope = msgspec.json.Decoder(Envelope)
         # strict=False reads the venue's quoted numbers straight into floats.
-        self._depth = msgspec.json.Decoder(_Depth, strict=False)
-        self._trade = msgspec.json.Decoder(_Trade, strict=False)
-        self._ticker = msgspec.json.Decoder(_Ticker, strict=False)
-        self._snapshot = msgspec.json.Decoder(_Snapshot, strict=False)
+        self._depth = msgspec.json.Decoder(Depth, strict=False)
+        self._trade = msgspec.json.Decoder(Trade, strict=False)
+        self._ticker = msgspec.json.Decoder(Ticker, strict=False)
+        self._snapshot = msgspec.json.Decoder(Snapshot, strict=False)
         self._handlers = {
             "depthUpdate": self._on_depth, "depth": self._on_depth, "trade": self._on_trade,
             "bookTicker": self._on_ticker,
@@ -162,7 +118,7 @@ class _Importer:
 
     def _line(self, line: int, text: bytes) -> None:
         stamp, space, body = text.partition(b" ")
-        if not space or not stamp.isdigit() or not 18 <= len(stamp) <= 19:
+        if not space or not stamp.isdigit() or not 18 <= len(stamp) <= 19 or int(stamp) > INT64_MAX:
             found = text[:40].decode(errors="replace")
             self._bad.bad(line, "no_receive_time", f"expected a receive time in ns and a message, found {found!r}")
             return
@@ -191,6 +147,14 @@ class _Importer:
             return
         self._recv = recv
 
+    def _is_plausible(self, line: int, exch: int, recv: int) -> bool:
+        """Whether a venue time can belong to a receive time; if not, the line is bad."""
+        if abs(exch - recv) <= _SKEW_MAX_NS:
+            return True
+        what = f"venue time {exch} ns is more than a day from receive time {recv} ns"
+        self._bad.bad(line, "implausible_time", what)
+        return False
+
     def _identify(self, line: int, symbol: str, market: str) -> None:
         """Learn symbol and market from the first message; refuse a second symbol."""
         if not self.symbol:
@@ -215,6 +179,8 @@ class _Importer:
         assert self.sync is not None
         self.messages["depth"] += 1
         exch = (depth.T or depth.E) * _MS
+        if not self._is_plausible(line, exch, recv):
+            return
         self._venue_time = exch
         n_gaps = self.sync.n_gaps
         if self.sync.event(line, depth.U, depth.u, depth.pu):
@@ -235,6 +201,8 @@ class _Importer:
         if trade.X not in (None, "MARKET"):
             self.messages["trade:not_market"] += 1
             return
+        if not self._is_plausible(line, trade.T * _MS, recv):
+            return
         self._venue_time = trade.T * _MS
         self._block.trade(line, trade.T * _MS, recv, trade.t, trade.p, trade.q, -1 if trade.m else 1)
 
@@ -243,6 +211,8 @@ class _Importer:
         if ticker.s != self.symbol:
             self._identify(line, ticker.s, "usdm" if ticker.e else "spot")
         self.messages["bookTicker"] += 1
+        if not self._is_plausible(line, ticker.T * _MS or recv, recv):
+            return
         if not ticker.T:
             self._spool.untimed_quotes = True
         self._block.quote(line, ticker.T * _MS or recv, recv, ticker.u, (ticker.b, ticker.B, ticker.a, ticker.A))
@@ -253,6 +223,8 @@ class _Importer:
             self.market = self.market or ("usdm" if snapshot.T else "spot")
             self.sync = DepthSync(self.path, self.market == "spot", self._on_gap)
         self.messages["snapshot"] += 1
+        if not self._is_plausible(line, snapshot.T * _MS or recv, recv):
+            return
         if snapshot.bids and snapshot.asks:
             bid, ask = max(level[0] for level in snapshot.bids), min(level[0] for level in snapshot.asks)
             if bid >= ask:
@@ -274,7 +246,7 @@ class _Importer:
         outside = [event.exch_ns for event in self._recent if event.last > last_update]
         return inside[-1] if inside else (outside[0] - _MS if outside else 0)
 
-    def _changed_since(self, snapshot: _Snapshot, keep_far: bool) -> tuple[_Levels, _Levels]:
+    def _changed_since(self, snapshot: Snapshot, keep_far: bool) -> tuple[Levels, Levels]:
         """Levels that events newer than a snapshot had changed before it arrived, and that it sets back."""
         newer = [event for event in self._recent if event.last > snapshot.last_update]
         changed = []

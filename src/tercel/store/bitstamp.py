@@ -16,7 +16,7 @@ from collections import Counter, deque
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 import numpy as np
@@ -40,14 +40,14 @@ _COLUMNS = ("ts_exch", "kind", "side", "id")
 class _Order(msgspec.Struct):
     price: float
     amount: float
-    id: int
-    order_type: int
+    id: Annotated[int, msgspec.Meta(ge=0, le=1 << 62)]
+    order_type: Annotated[int, msgspec.Meta(ge=0, le=1)]
 
 
 class _Trade(msgspec.Struct):
     price: float
     amount: float
-    id: int
+    id: Annotated[int, msgspec.Meta(ge=0, le=1 << 62)]
 
 
 class _Book(msgspec.Struct):
@@ -119,7 +119,7 @@ def _events(lines: SourceLines, bad_lines: BadLines) -> Iterator[_Line]:
             stamp, _, rest = text.partition(b" ")
             name, _, body = rest.partition(b" ")
             decoder = decoders.get(name.decode(errors="replace"))
-            if decoder is None or not stamp.isdigit() or len(stamp) > 14:
+            if decoder is None or not stamp.isdigit() or len(stamp) != 13:
                 found = text[:40].decode(errors="replace")
                 bad_lines.bad(number, "unknown_event", f"expected `ms event json`, found {found!r}")
                 continue

@@ -114,15 +114,26 @@ class _Reader:
         for first_line, block in lines:
             texts = [text.rstrip(b"\r").decode("utf-8-sig", errors="replace") for text in block]
             kept = [(line, text) for line, text in enumerate(texts, first_line) if text.strip()]
-            parsed = list(csv.reader((text for _, text in kept), delimiter=self._layout.delimiter))
-            records = [(line, fields) for (line, _), fields in zip(kept, parsed)]
+            records = [(line, self._fields(line, text)) for line, text in kept]
             if not records:
                 continue
+            if not settled and not records[0][1]:
+                raise DataError(f"{self._source}, line {records[0][0]}: the first line cannot be taken apart")
             if not settled:
                 settled = True
                 if self._settle(records[0][1], records[1][1] if len(records) > 1 else None, lines.member):
                     records = records[1:]
             yield self._rows(records)
+
+    def _fields(self, line: int, text: str) -> list[str]:
+        """The fields of one line; quoted ones may hold the delimiter, not a line end."""
+        if '"' not in text:
+            return text.split(self._layout.delimiter)
+        try:
+            return next(csv.reader([text], delimiter=self._layout.delimiter, strict=True))
+        except (csv.Error, StopIteration) as error:
+            self._bad.bad(line, "bad_quoting", f"cannot be taken apart: {error}")
+            return []
 
     def _rows(self, records: list[tuple[int, list[str]]]) -> np.ndarray:
         records = [record for record in records if self._has_width(*record)]
@@ -151,6 +162,8 @@ class _Reader:
     def _has_width(self, line: int, fields: list[str]) -> bool:
         if len(fields) == self._width:
             return True
+        if not fields:
+            return False  # reported where it could not be taken apart
         self._bad.bad(line, "wrong_width", f"expected {self._width} columns, found {len(fields)}")
         return False
 

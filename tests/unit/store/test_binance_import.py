@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import random
 from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
@@ -298,6 +299,54 @@ def test_a_depth_event_with_one_bad_level_is_left_out_whole(capture: Capture, st
     path = capture(stream.lines)
     refused(UnitError, path, "line 7", "negative")
     assert run(path, on_bad_line="skip").meta.n_rows == 13
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"T": 17}, "more than a day from receive time"),
+        ({"T": 10**15}, "not what the venue sends"),
+        ({"t": 1 << 70}, "not what the venue sends"),
+        ({"t": -1}, "not what the venue sends"),
+    ],
+)
+def test_times_and_ids_that_cannot_be(capture: Capture, stream: Any, changes: dict[str, int], words: str) -> None:
+    stream.trade("101.0", "1.000", **changes)
+    path = capture(stream.lines)
+    refused(DataError, path, "line 7", words)
+    assert run(path, on_bad_line="skip").meta.clock_correction_ns == 0
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_damaged_bytes_never_give_anything_but_a_named_error(tmp_path: Path, stream: Any, seed: int) -> None:
+    """Bytes changed, cut out and put in at random, packed and plain: a tape or one of our errors, nothing else."""
+    rng = random.Random(seed)
+    for _ in range(5):
+        stream.depth([["99.0", "1.000"]], [["101.0", "1.500"]])
+        stream.ticker("99.0", "101.0")
+    whole = "".join(line + "\n" for line in stream.lines).encode()
+    path = tmp_path / "damaged.gz"
+    messages: list[str] = []
+    for i_round in range(100):
+        damaged = bytearray(whole if i_round % 2 else gzip.compress(whole, mtime=0))
+        for _ in range(rng.randint(1, 4)):
+            at = rng.randrange(len(damaged))
+            how = rng.randrange(3)
+            if how == 0:
+                damaged[at] = rng.randrange(256)
+            elif how == 1:
+                del damaged[at : at + rng.randint(1, 50)]
+            else:
+                damaged[at:at] = bytes(rng.choices(b'0123456789.-[]{},:"ENa', k=rng.randint(1, 4)))
+        path.write_bytes(bytes(damaged))
+        for on_bad_line in ("stop", "skip"):
+            try:
+                run(path, format="binance", on_bad_line=on_bad_line)
+            except TercelError as error:
+                messages.append(str(error))
+    assert len(messages) > 50
+    assert [message for message in messages if "damaged.gz" not in message] == []
+    assert {entry.name for entry in tmp_path.iterdir()} <= {"damaged.gz", "out.tape", "cache"}
 
 
 def test_two_symbols(capture: Capture, stream: Any) -> None:

@@ -98,6 +98,11 @@ def test_quotes(tmp_path: Path) -> None:
     assert sized.rows()[["qty", "arg1"]].tolist() == [(100, 100)]
 
 
+def test_quoted_fields(tmp_path: Path) -> None:
+    text = 'time,"price",size\n"1522800000","10","1"\n1522800001,11,1\n'
+    assert run(tmp_path, text, "x.csv").rows()["px"].tolist() == [10, 11]
+
+
 def test_quote_bars(tmp_path: Path) -> None:
     text = "0,1.0,1.2,0.9,1.1,500,1.1,1.3,1.0,1.2,600\n60000,1.1,1.1,1.1,1.1,10,1.2,1.2,1.2,1.2,20\n"
     rows = run(tmp_path, text).rows()
@@ -149,6 +154,7 @@ def test_packed_files(tmp_path: Path) -> None:
         ("180000,10.0,12.0,9.0,10.0", DataError, "expected 6 columns, found 5", "wrong_width"),
         ("120000,10.0,12.0,9.0,11.5,1", DataError, "time runs backwards or stands still", "time_backwards"),
         ("60000,10.0,12.0,9.0,11.5,1", DataError, "time runs backwards", "time_backwards"),
+        ('"180000,10.0,12.0,9.0,11.5,1', DataError, "cannot be taken apart", "bad_quoting"),
         ("noon,10.0,12.0,9.0,11.5,1", DataError, "cannot read time 'noon'", "bad_time"),
     ],
 )
