@@ -33,8 +33,8 @@ from tercel.book.l3_book import L3Book
 from tercel.errors import DataError
 
 __all__ = [
-    "Difference", "L3Audit", "LogEvent", "LogSnapshot", "OrderLog", "audit_order_log", "explain_level",
-    "read_order_log", "unstated_size",
+    "Difference", "L3Audit", "LogEvent", "LogSnapshot", "OrderLog", "OrderLogReplay", "audit_order_log",
+    "explain_level", "read_order_log", "unstated_size",
 ]  # fmt: skip
 
 LevelKey = tuple[int, int]  #: side, px
@@ -170,8 +170,11 @@ def _open_text(path: Path) -> IO[str]:
 # --- replay -------------------------------------------------------------------------------------------------------
 
 
-class _Replay:
-    """An L3 book fed with the log, and the size of every level after every line that touched it."""
+class OrderLogReplay:
+    """An L3 book fed with the log, and the size of every level after every line that touched it.
+
+    completed: with the two corrections of `named_later` and `deleted_first`, else strictly as told.
+    """
 
     def __init__(self, log: OrderLog, completed: bool) -> None:
         self.book = L3Book(order_max=len(log.events) + 1, level_max=len(log.events) + 1)
@@ -179,6 +182,10 @@ class _Replay:
         self._lines: dict[LevelKey, list[int]] = defaultdict(lambda: [-1])
         self._sizes: dict[LevelKey, list[int]] = defaultdict(lambda: [0])
         self._where: dict[int, LevelKey] = {}
+        self._best: dict[tuple[int, int], int | None] = {}
+        self.times = _line_times(log)
+        #: Per line that left an order smaller at its price, or empty: exact size that stood in front of it.
+        self.ahead_at_loss: dict[int, int] = {}
         self.named_later, self.filled_later, self.deleted_first = _first_mentions(log)
         if completed:
             for event in self.named_later:
@@ -189,6 +196,7 @@ class _Replay:
         self.book.check()
 
     def _add(self, event: LogEvent, i: int) -> None:
+        self._best[event.side, i] = self.book.best_bid if event.side < 0 else self.book.best_ask
         self.book.add(event.order_id, event.side, event.px, event.qty)
         self._where[event.order_id] = (event.side, event.px)
         self._note(i, (event.side, event.px))
@@ -204,6 +212,8 @@ class _Replay:
         if before is None:
             self.n_unknown_id += 1
             return
+        if event.kind == "changed" or event.qty == 0:
+            self.ahead_at_loss[event.i] = self.book.qty_ahead(event.order_id)
         if event.kind == "deleted":
             self.book.delete(event.order_id)
             del self._where[event.order_id]
@@ -219,6 +229,10 @@ class _Replay:
             lines.append(i)
             sizes.append(0)
         sizes[-1] = self.book.depth_at(*key)
+
+    def best(self, side: int, i: int) -> int | None:
+        """Best price of a side as the order created at line `i`, on the other side, found it; None when empty."""
+        return self._best.get((-side, i))
 
     def keys(self) -> set[LevelKey]:
         """Every level that ever held an order."""
@@ -305,7 +319,7 @@ def explain_level(
 
 
 def _unstated_by_level(
-    log: OrderLog, completed: _Replay, keys: dict[int, list[int]]
+    log: OrderLog, completed: OrderLogReplay, keys: dict[int, list[int]]
 ) -> dict[LevelKey, tuple[int, int, str]]:
     """Per level: size that no line states, the last snapshot that shows it, and its cause."""
     missing: dict[LevelKey, list[tuple[int, int]]] = defaultdict(list)
@@ -338,12 +352,12 @@ def _covered(snapshot: LogSnapshot, side: int, prices: list[int]) -> list[int]:
 
 def audit_order_log(log: OrderLog, window_ms: int = 3_000) -> L3Audit:
     """Replay the log through the L3 book, compare with each snapshot, explain each difference."""
-    told, completed = _Replay(log, completed=False), _Replay(log, completed=True)
+    told, completed = OrderLogReplay(log, completed=False), OrderLogReplay(log, completed=True)
     every = told.keys() | completed.keys()
     every |= {(side, px) for s in log.snapshots for side in (1, -1) for px in s.side(side)}
     keys = {side: sorted(px for each, px in every if each == side) for side in (1, -1)}
     unstated = _unstated_by_level(log, completed, keys)
-    times = _line_times(log)
+    times = told.times
     differences: list[Difference] = []
     n_levels = n_equal = 0
     for n, snapshot in enumerate(log.snapshots):

@@ -1,0 +1,27 @@
+"""Queue models on hidden orders of a captured order log, and strict time priority at that venue."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tercel.book.audit_l3 import OrderLogReplay, read_order_log
+from tercel.sim.queue_truth import fills_out_of_turn, match_trades, score_queue_models
+
+
+@pytest.mark.data
+def test_hidden_orders_of_the_bitstamp_log(data_dir: Path) -> None:
+    path = data_dir / "l3" / "bitstamp_btcusd_20150501_first_half.log.xz"
+    if not path.is_file():
+        pytest.skip("the Bitstamp order log is not here")
+    log = read_order_log(path)
+    trades = match_trades(log)
+    assert len(trades) == 306
+    assert fills_out_of_turn(OrderLogReplay(log, completed=True), trades, log) == (280, 0)
+    models = (("risk_averse", 1), ("power", 3), ("log", 1))
+    for score in score_queue_models(log, models, trades=trades):
+        assert (score.n_filled, score.n_canceled) == (200, 11_884)
+        assert (score.n_predicted, score.n_same, score.n_false) == (200, 200, 0)
+    for score in score_queue_models(log, models, trades=trades, queued_only=True):
+        assert (score.n_filled, score.n_same, score.n_canceled, score.n_false) == (23, 23, 2_318, 0)
