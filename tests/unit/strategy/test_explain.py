@@ -11,6 +11,7 @@ import pytest
 
 from tercel.errors import StrategyCompileError
 from tercel.jit import COMPILED, compile_handler
+from tercel.strategy.compiler import compile_strategy
 from tercel.strategy.context import CONTEXT
 from tercel.strategy.contract import HANDLERS
 from tercel.strategy.explain import check_handler, explain
@@ -342,3 +343,13 @@ def test_a_sound_handler_passes_the_check(tmp_path):
         ctx.buy(trade.instrument, self.qty)
     """
     assert check_handler(write(tmp_path, body), "on_trade") is None
+
+
+@pytest.mark.skipif(not COMPILED, reason="nothing is compiled under NUMBA_DISABLE_JIT=1")
+@pytest.mark.parametrize(
+    ("body", "name"), [("x = self.qtty", "self.qtty"), ("import math", "import"), ("x = prise", "prise")]
+)
+def test_the_compiler_of_strategies_raises_the_explanation(body, name, tmp_path):
+    """Numba lets these three escape in three unrelated kinds of exception."""
+    with pytest.raises(StrategyCompileError, match=f"line 31\n    {body}\n`{name}`: "):
+        compile_strategy(write(tmp_path, body)())
