@@ -26,18 +26,16 @@ def ring_capacity(window: int) -> int:
 
 
 @inline_kernel
-def add_exactly(high: float, low: float, x: float) -> tuple[float, float]:
-    """Add `x` to the unevaluated sum high + low; the rounding error of each addition is kept in `low`.
+def add_exactly(total: float, low: float, x: float) -> tuple[float, float]:
+    """Add `x` to the unevaluated sum total + low: the rounding error of the addition, which is exact, goes to `low`.
 
-    Values that are added and later subtracted cancel to about 1e-32 of the largest. Source: Knuth, TAOCP 2, 4.2.2
-    (TwoSum), in the cascade of Ogita, Rump and Oishi 2005.
+    Values that are added and later subtracted cancel to about 1e-32 of the largest, and the two sums are short chains
+    of their own, so that this costs little more than a plain addition. Source: Knuth, TAOCP 2, 4.2.2 (TwoSum); Ogita,
+    Rump and Oishi 2005, Sum2.
     """
-    total = high + x
-    shadow = total - high
-    error = (high - (total - shadow)) + (x - shadow)
-    low += error
-    result = total + low
-    return result, low - (result - total)
+    result = total + x
+    shadow = result - total
+    return result, low + ((total - (result - shadow)) + (x - shadow))
 
 
 class Ema(State):
@@ -91,17 +89,17 @@ class Sma(State):
     def update(self, x: float) -> float:
         if not math.isfinite(x):
             return self.value
+        # Locals, because compiled code would read a field again after each store to the ring.
         mask = self.ring.size - 1
         keep = max(1, min(self.window, mask + 1))
-        while self.n >= keep:
-            old = self.ring[(self.i_next - self.n) & mask]
-            self.total, self.total_low = add_exactly(self.total, self.total_low, -old)
-            self.n -= 1
-        self.ring[self.i_next & mask] = x
-        self.i_next += 1
-        self.n += 1
-        self.total, self.total_low = add_exactly(self.total, self.total_low, float(x))
-        self.value = self.total / self.n
+        i, n, total, low = self.i_next, self.n, self.total, self.total_low
+        while n >= keep:
+            total, low = add_exactly(total, low, -self.ring[(i - n) & mask])
+            n -= 1
+        total, low = add_exactly(total, low, float(x))
+        self.ring[i & mask] = x
+        self.i_next, self.n, self.total, self.total_low = i + 1, n + 1, total, low
+        self.value = (total + low) / (n + 1)
         return self.value
 
     def ready(self) -> bool:

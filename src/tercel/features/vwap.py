@@ -77,34 +77,32 @@ class RollingVwap(State):
     def update(self, price: float, qty: float) -> float:
         if not (math.isfinite(price) and math.isfinite(qty)):
             return self.value
+        # Locals, because compiled code would read a field again after each store to a ring.
         mask = self.size.size - 1
         keep = max(1, min(self.window, mask + 1))
-        while self.n >= keep:
-            i = (self.i_next - self.n) & mask
-            if self.size[i] > 0.0:
-                self.money_sum, self.money_low = add_exactly(self.money_sum, self.money_low, -self.money[i])
-                self.volume, self.volume_low = add_exactly(self.volume, self.volume_low, -self.size[i])
-                self.n_sized -= 1
-            self.n -= 1
-        i = self.i_next & mask
-        self.i_next += 1
-        self.n += 1
-        if self.n_sized == 0:
-            self.money_sum = 0.0
-            self.money_low = 0.0
-            self.volume = 0.0
-            self.volume_low = 0.0
-        self.money[i] = 0.0
-        self.size[i] = 0.0
-        if qty > 0.0:
-            money = float(price) * float(qty)
-            self.money[i] = money
-            self.size[i] = qty
-            self.money_sum, self.money_low = add_exactly(self.money_sum, self.money_low, money)
-            self.volume, self.volume_low = add_exactly(self.volume, self.volume_low, float(qty))
-            self.n_sized += 1
-        if self.volume > 0.0:
-            self.value = self.money_sum / self.volume
+        i, n, n_sized = self.i_next, self.n, self.n_sized
+        money, money_low, volume, volume_low = self.money_sum, self.money_low, self.volume, self.volume_low
+        while n >= keep:
+            old = (i - n) & mask
+            if self.size[old] > 0.0:
+                money, money_low = add_exactly(money, money_low, -self.money[old])
+                volume, volume_low = add_exactly(volume, volume_low, -self.size[old])
+                n_sized -= 1
+            n -= 1
+        if n_sized == 0:
+            money, money_low, volume, volume_low = 0.0, 0.0, 0.0, 0.0
+        lots = float(qty) if qty > 0.0 else 0.0
+        paid = float(price) * lots
+        if lots > 0.0:
+            money, money_low = add_exactly(money, money_low, paid)
+            volume, volume_low = add_exactly(volume, volume_low, lots)
+            n_sized += 1
+        self.money[i & mask] = paid
+        self.size[i & mask] = lots
+        self.i_next, self.n, self.n_sized = i + 1, n + 1, n_sized
+        self.money_sum, self.money_low, self.volume, self.volume_low = money, money_low, volume, volume_low
+        if n_sized > 0:
+            self.value = (money + money_low) / (volume + volume_low)
         else:
             self.value = float(price)
         return self.value
