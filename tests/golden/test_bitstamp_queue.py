@@ -18,10 +18,10 @@ def test_hidden_orders_of_the_bitstamp_log(data_dir: Path) -> None:
     log = read_order_log(path)
     trades = match_trades(log)
     assert len(trades) == 306
-    assert fills_out_of_turn(OrderLogReplay(log, completed=True), trades, log) == (280, 0)
+    assert fills_out_of_turn(OrderLogReplay(log, completed=True), trades, log) == (281, 0)
     models = (("risk_averse", 1), ("power", 3), ("log", 1))
     for score in score_queue_models(log, models, trades=trades):
-        assert (score.n_filled, score.n_canceled) == (200, 11_884)
-        assert (score.n_predicted, score.n_same, score.n_false) == (200, 200, 0)
+        assert (score.n_filled, score.n_canceled) == (201, 11_884)
+        assert (score.n_predicted, score.n_same, score.n_false) == (201, 201, 0)
     for score in score_queue_models(log, models, trades=trades, queued_only=True):
         assert (score.n_filled, score.n_same, score.n_canceled, score.n_false) == (23, 23, 2_318, 0)

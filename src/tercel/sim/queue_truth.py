@@ -128,7 +128,10 @@ def _losses(log: OrderLog) -> dict[int, tuple[LogEvent, int]]:
 
 
 def match_trades(log: OrderLog) -> list[MatchedTrade]:
-    """Each trade with the order lines that it caused, found by size among the lines around its report, sorted."""
+    """Each trade with the order lines that it caused, found by size among the lines around its report, sorted.
+
+    Where only one order lost that size, it took if a resting order of unstated size was hit there, else it was hit.
+    """
     losses = _losses(log)
     used: set[int] = set()
     trades: list[MatchedTrade] = []
@@ -136,21 +139,30 @@ def match_trades(log: OrderLog) -> list[MatchedTrade]:
     for trade in log.events:
         if trade.kind != "trade":
             continue
+        near = [i for i in _near(trade.i) if i in losses and i not in used]
         found: list[LogEvent] = []
-        for i in (*range(trade.i - 1, max(-1, trade.i - _REACH), -1), *range(trade.i + 1, trade.i + _REACH_AFTER)):
-            if i not in losses or i in used or losses[i][1] != trade.qty or len(found) == 2:
+        for i in near:
+            if losses[i][1] != trade.qty or len(found) == 2:
                 continue
             if not found or found[0].order_id != losses[i][0].order_id:
                 found.append(losses[i][0])
         used.update(event.i for event in found)
         found.sort(key=lambda event: event.order_id)
-        taker = found[-1] if found else None
-        maker = found[0] if len(found) == 2 else None
-        last_side = taker.side if taker is not None else last_side
         first = min((event.i for event in found), default=trade.i)
-        ids = (maker.order_id if maker else 0, taker.order_id if taker else 0)
-        trades.append(MatchedTrade(first, trade.px, trade.qty, last_side, *ids))
+        maker, taker = 0, 0
+        if len(found) == 2:
+            maker, taker, last_side = found[0].order_id, found[1].order_id, found[1].side
+        elif found and any(losses[i][1] < 0 and losses[i][0].px == trade.px for i in near):
+            taker, last_side = found[0].order_id, found[0].side
+        elif found:
+            maker, last_side = found[0].order_id, -found[0].side
+        trades.append(MatchedTrade(first, trade.px, trade.qty, last_side, maker, taker))
     return sorted(trades, key=_line_of)
+
+
+def _near(i: int) -> list[int]:
+    """Lines around a trade's report, the likeliest first."""
+    return [*range(i - 1, max(-1, i - _REACH), -1), *range(i + 1, i + _REACH_AFTER)]
 
 
 def hidden_orders(log: OrderLog, replay: OrderLogReplay, trades: list[MatchedTrade]) -> list[HiddenOrder]:

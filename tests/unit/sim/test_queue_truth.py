@@ -56,6 +56,27 @@ def test_trades_are_put_before_the_lines_they_caused() -> None:
     ]
 
 
+def test_an_order_line_after_the_report_still_counts() -> None:
+    log = log_of(
+        ("created", 1, -1, 100, 9),
+        ("created", 2, 1, 101, 4),
+        ("deleted", 2, 1, 101, 0),
+        ("trade", 900, 0, 100, 4),
+        ("changed", 1, -1, 100, 5),
+    )
+    assert match_trades(log) == [MatchedTrade(2, 100, 4, 1, 1, 2)]
+
+
+def test_a_lone_order_took_when_an_unstated_one_was_hit_and_was_hit_otherwise() -> None:
+    log = log_of(
+        ("created", 7, 1, 101, 9), ("changed", 7, 1, 101, 5), ("deleted", 3, -1, 100, 0), ("trade", 9, 0, 100, 4)
+    )
+    assert match_trades(log) == [MatchedTrade(1, 100, 4, 1, 0, 7)]
+    log = log_of(("created", 7, 1, 100, 9), ("changed", 7, 1, 100, 5), ("trade", 9, 0, 100, 4))
+    assert match_trades(log) == [MatchedTrade(1, 100, 4, -1, 7, 0)]
+    assert match_trades(log_of(("trade", 9, 0, 100, 4))) == [MatchedTrade(0, 100, 4, 1, 0, 0)]
+
+
 def test_takers_and_crossers_are_not_hidden() -> None:
     replay = OrderLogReplay(SMALL, completed=True)
     found = {o.order_id: (o.i_created, o.i_filled, o.i_end) for o in hidden_orders(SMALL, replay, match_trades(SMALL))}
