@@ -33,7 +33,7 @@ from tercel.book.l3_book import L3Book
 from tercel.errors import DataError
 
 __all__ = [
-    "Difference", "L3Audit", "LogEvent", "LogSnapshot", "OrderLog", "OrderLogReplay", "audit_order_log",
+    "Difference", "L3Audit", "LevelKey", "LogEvent", "LogSnapshot", "OrderLog", "OrderLogReplay", "audit_order_log",
     "explain_level", "read_order_log", "unstated_size",
 ]  # fmt: skip
 

@@ -41,7 +41,7 @@ from tercel.errors import CapacityError, DataError
 from tercel.jit import address_of, entry, records
 from tercel.model.events import ADD, CHANGE, CLEAR, DELETE, EVENT
 
-__all__ = ["L3Book", "l3_apply", "l3_apply_rows"]
+__all__ = ["L3Book", "l3_apply", "l3_apply_rows", "l3_read", "l3_write"]
 
 _INIT, _ADD, _CHANGE, _DELETE, _MATCH, _CLEAR, _CHECK = range(7)
 _BID, _ASK, _ORDERS, _LEVELS, _DEPTH, _AHEAD, _GET, _LADDER, _QUEUE = range(10, 19)

@@ -11,7 +11,11 @@ import numpy as np
 from tercel.book.l3_layout import L3_FILL, l3_size
 from tercel.sim.market_random import N_CELLS, RNG_FIELDS
 
-__all__ = ["FILL_MAX", "FLOAT", "MARKET_STATE", "MESSAGE_ROWS", "N_TABLES", "market_state_size"]
+__all__ = [
+    "FILL_MAX", "FLOAT", "MARKET_STATE", "MESSAGE_ROWS", "N_TABLES", "T_EXPONENTIAL", "T_LATENCY", "T_LIMIT_QTY",
+    "T_MARKET_QTY", "T_NORMAL", "T_PLACE", "book_place", "decay_place", "fills_place", "market_state_size",
+    "table_place",
+]  # fmt: skip
 
 #: Most makers one order trades with; what is left of it then is dropped.
 FILL_MAX = 64

@@ -30,8 +30,9 @@ from tercel.model.events import ADD, CHANGE, DELETE, TRADE
 from tercel.sim.queue import QUEUE_MODELS, queue_depth, queue_filled, queue_new, queue_trade
 
 __all__ = [
-    "DEFAULT_MODELS", "HiddenOrder", "MatchedTrade", "QueueScore", "fills_out_of_turn", "hidden_orders", "log_of_rows",
-    "match_trades", "queue_views", "score_queue_models",
+    "AT", "DEFAULT_MODELS", "DEPTH", "STEP", "THROUGH", "HiddenOrder", "MatchedTrade", "QueueScore",
+    "fills_out_of_turn", "follow_queue", "hidden_orders", "log_of_rows", "match_trades", "queue_views",
+    "score_queue_models",
 ]  # fmt: skip
 
 #: Model name and exponent n (of no meaning to risk_averse and the log family).
