@@ -30,8 +30,9 @@ apart and a request and its answer take 20 ms, so a step never finds a request i
   of the book there: e = (b + a) << 16 the first time, later e += (((b + a) << 16) - e) >> 6. If the message's local
   time is at least `next` (at first 0): next = local time + QUOTE_NS, and a quoting step with s = e >> 16.
 
-The run ends when the tape and everything in flight are done; orders that still rest then stay unfilled. A wake-up
-after which nothing is left to happen (no row, no request, no response) does not take place.
+The run ends when the tape and everything in flight are done; orders that still rest then stay unfilled. A wake-up of
+the grid after which nothing is left to happen (no row, no request, no response) does not take place. What is sent on
+the last message of `quoter_feed` can come to nothing and is not compared: one engine wakes for it, another does not.
 
 **EMA cross** (question `ema_quotes`; tick 0.00001, lot 1,000 units, cash only in the quote currency, no fees, no
 latency). On each quote: price = (bid + ask) / 2 in float64 price units; fast and slow exponential averages with

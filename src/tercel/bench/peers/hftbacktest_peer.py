@@ -256,6 +256,8 @@ class QuoterPeer:
         log = np.zeros(n_sent, SENT)
         for column, name in enumerate(("order", "ts", "px", "qty", "side")):
             log[name] = sent[:n_sent, column]
+        if self._feed:
+            log = log[log["ts"] < times.max()]
         return Outcome(
             fills=np.sort(table, order=["ts_exch", "order"]),
             position=round(account[0] / float(PERP.lot_size)),
