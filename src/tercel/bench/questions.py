@@ -127,7 +127,9 @@ def synthetic_quotes(n: int, seed: int = 11) -> tuple[np.ndarray, np.ndarray, np
 def tick_file_quotes(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Read a zip of one CSV `ms of day,bid,ask` as times (int64 ns), bids and asks (int64 ticks of EURUSD).
 
-    The day itself does not matter to the question and is a fixed one. DataError when the file does not read.
+    The day itself does not matter to the question and is a fixed one. Quotes of one millisecond follow each other by a
+    nanosecond: what happens between two quotes of the same instant is each engine's own affair, and not asked here.
+    DataError when the file does not read.
     """
     try:
         with zipfile.ZipFile(path) as archive:
@@ -141,7 +143,10 @@ def tick_file_quotes(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     if off.any():
         row = int(np.flatnonzero(off)[0])
         raise DataError(f"{path} line {row + 1}: price off the grid of {EURUSD.tick_size}: {table[row].tolist()}")
-    return _START_NS + table[:, 0].astype(np.int64) * 1_000_000, ticks[:, 0].copy(), ticks[:, 1].copy()
+    ts_ns = _START_NS + table[:, 0].astype(np.int64) * 1_000_000
+    order = np.arange(len(ts_ns))
+    ts_ns = np.maximum.accumulate(ts_ns - order) + order
+    return ts_ns, ticks[:, 0].copy(), ticks[:, 1].copy()
 
 
 def quote_rows(ts_ns: np.ndarray, bids: np.ndarray, asks: np.ndarray) -> np.ndarray:

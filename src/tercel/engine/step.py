@@ -55,46 +55,12 @@ from tercel.orders.positions import POSITION, position_apply_funding
 from tercel.strategy.context import CONTEXT, MARKET_ROW, TIMER_ROW, earliest_timer
 from tercel.strategy.views import BAR_VIEW, BOOK_VIEW, LEVEL_VIEW, SIGNAL_VIEW, TIMER_VIEW, TRADE_VIEW
 
-__all__ = ["DRAIN", "START", "STOP", "TIMERS", "advance", "engine_step"]
+__all__ = ["START", "STOP", "TIMERS", "engine_step"]
 
 I64 = np.dtype("i8")
 #: What `engine_step` does when it is given no rows.
-START, STOP, TIMERS, DRAIN = -1, -2, -3, -4
+START, STOP, TIMERS = -1, -2, -3
 _SIDES = BOOK.itemsize
-
-
-@kernel
-def advance(base: int, wiring: int, rows: int, start: int, n: int, until_ns: int) -> int:
-    """Process rows[start:n] with receipt time up to `until_ns`. Returns the index of the first row not processed.
-
-    base: the state block, mutated. rows: address of (n,) EVENT in order of ts_recv. Rows without the flag LOCAL are
-    stepped over. Stops after a row (or timer) that left commands, refusals or an error in the block.
-    """
-    ctx = record(base, CONTEXT)
-    events = records(rows, n, EVENT)
-    i = start
-    while i < n:
-        row = events[i]
-        if row.flags & LOCAL == 0:
-            i += 1
-            continue
-        ts = row.ts_recv
-        if ts > until_ns:
-            break
-        if ts > ctx.next_timer:
-            fire_timers(base, wiring, ts)
-            if ctx.n_emitted != 0:
-                return i
-        i += 1
-        ctx.now = ts
-        ctx.seq += 1
-        if row.kind == LEVEL:
-            _level(base, wiring, row)
-        else:
-            _other(base, wiring, row)
-        if ctx.n_emitted != 0:
-            break
-    return i
 
 
 @inline_kernel
@@ -352,41 +318,53 @@ def fire_timers(base: int, wiring: int, before_ns: int) -> int:
 
 @entry
 def engine_step(base: int, wiring: int, rows: int, start: int, n: int, until_ns: int) -> int:
-    """The engine's one entry, so that its code is compiled once.
+    """Process rows[start:n] with receipt time up to `until_ns`. Returns the index of the first row not processed.
 
-    n >= 0: `advance` over rows[start:n] up to `until_ns`; returns the first index not processed. n < 0: `rows` is 0
-    and `n` says what to do at `until_ns`: START and STOP call those handlers, TIMERS fires what is due before it;
-    DRAIN processes `start` rows at address `rows` and drops what they emit, returning the number of orders approved.
+    base: the state block, mutated. rows: address of (n,) EVENT in order of ts_recv. Rows without the flag LOCAL are
+    stepped over. Stops after a row (or timer) that left commands, refusals or an error in the block.
+
+    The engine's one entry, so that its code is compiled once: with a negative `n` it does at `until_ns` what `n` says.
+    START and STOP call those handlers, TIMERS fires what is due before that time.
     """
-    if n >= 0:
-        return advance(base, wiring, rows, start, n, until_ns)
     ctx = record(base, CONTEXT)
-    if n == TIMERS:
-        return fire_timers(base, wiring, until_ns)
-    if n == DRAIN:
-        return _drain(base, wiring, rows, start)
-    if until_ns > ctx.now:
-        ctx.now = until_ns
-    if n == START:
-        ctx.started_ns = until_ns
+    if n < 0:
+        return _special(base, wiring, n, until_ns)
+    events = records(rows, n, EVENT)
+    i = start
+    while i < n:
+        row = events[i]
+        if row.flags & LOCAL == 0:
+            i += 1
+            continue
+        ts = row.ts_recv
+        if ts > until_ns:
+            break
+        if ts > ctx.next_timer:
+            fire_timers(base, wiring, ts)
+            if ctx.n_emitted != 0:
+                return i
+        i += 1
+        ctx.now = ts
+        ctx.seq += 1
+        if row.kind == LEVEL:
+            _level(base, wiring, row)
+        else:
+            _other(base, wiring, row)
+        if ctx.n_emitted != 0:
+            break
+    return i
+
+
+@kernel
+def _special(base: int, wiring: int, what: int, now_ns: int) -> int:
+    ctx = record(base, CONTEXT)
+    if what == TIMERS:
+        return fire_timers(base, wiring, now_ns)
+    if now_ns > ctx.now:
+        ctx.now = now_ns
+    if what == START:
+        ctx.started_ns = now_ns
         call_all(base, wiring, ON_START)
     else:
         call_all(base, wiring, ON_STOP)
     return 0
-
-
-@kernel
-def _drain(base: int, wiring: int, rows: int, n: int) -> int:
-    """Process all rows and drop what is emitted: for measuring the decision path. -1 on an error."""
-    ctx = record(base, CONTEXT)
-    i = 0
-    approved = 0
-    while i < n:
-        i = advance(base, wiring, rows, i, n, (1 << 63) - 1)
-        approved += ctx.n_commands
-        ctx.n_commands = 0
-        ctx.n_refused = 0
-        ctx.n_emitted = 0
-        if ctx.error != 0:
-            return -1
-    return approved

@@ -15,9 +15,8 @@ import math
 import numpy as np
 
 from tercel.features.state import State
-from tercel.jit import inline_kernel
 
-__all__ = ["Ema", "RollingStd", "Sma", "Zscore", "add_exactly", "ring_capacity"]
+__all__ = ["Ema", "ExactSum", "RollingStd", "Sma", "Zscore", "ring_capacity"]
 
 
 def ring_capacity(window: int) -> int:
@@ -25,17 +24,33 @@ def ring_capacity(window: int) -> int:
     return 1 << max(0, int(window) - 1).bit_length()
 
 
-@inline_kernel
-def add_exactly(total: float, low: float, x: float) -> tuple[float, float]:
-    """Add `x` to the unevaluated sum total + low: the rounding error of the addition, which is exact, goes to `low`.
+class ExactSum(State):
+    """A running sum that loses nothing to rounding: total + low, where low gathers the exact error of each addition.
 
-    Values that are added and later subtracted cancel to about 1e-32 of the largest, and the two sums are short chains
+    Values that are added and later subtracted cancel to about 1e-32 of the largest, and total and low are short chains
     of their own, so that this costs little more than a plain addition. Source: Knuth, TAOCP 2, 4.2.2 (TwoSum); Ogita,
-    Rump and Oishi 2005, Sum2.
+    Rump and Oishi 2005, Sum2. A part of the indicators here.
     """
-    result = total + x
-    shadow = result - total
-    return result, low + ((total - (result - shadow)) + (x - shadow))
+
+    total: float = 0.0
+    low: float = 0.0
+
+    def __init__(self) -> None:
+        pass
+
+    def add(self, x: float) -> None:
+        total = self.total
+        result = total + x
+        shadow = result - total
+        self.low += (total - (result - shadow)) + (x - shadow)
+        self.total = result
+
+    def value(self) -> float:
+        return self.total + self.low
+
+    def reset(self) -> None:
+        self.total = 0.0
+        self.low = 0.0
 
 
 class Ema(State):
@@ -78,12 +93,12 @@ class Sma(State):
     ring: np.ndarray
     i_next: int = 0
     n: int = 0
-    total: float = 0.0
-    total_low: float = 0.0
+    total: ExactSum
     value: float = 0.0
 
     def __init__(self, window: int) -> None:
         self.window = window
+        self.total = ExactSum()
         self.ring = np.zeros(ring_capacity(window))
 
     def update(self, x: float) -> float:
@@ -92,15 +107,15 @@ class Sma(State):
         # Locals, because compiled code would read a field again after each store to the ring.
         mask = self.ring.size - 1
         keep = max(1, min(self.window, mask + 1))
-        i, n, total, low = self.i_next, self.n, self.total, self.total_low
+        i, n = self.i_next, self.n
         while n >= keep:
-            total, low = add_exactly(total, low, -self.ring[(i - n) & mask])
+            self.total.add(-self.ring[(i - n) & mask])
             n -= 1
-        total, low = add_exactly(total, low, float(x))
+        self.total.add(float(x))
+        value = self.total.value() / (n + 1)
         self.ring[i & mask] = x
-        self.i_next, self.n, self.total, self.total_low = i + 1, n + 1, total, low
-        self.value = (total + low) / (n + 1)
-        return self.value
+        self.i_next, self.n, self.value = i + 1, n + 1, value
+        return value
 
     def ready(self) -> bool:
         return self.n >= max(1, min(self.window, self.ring.size))

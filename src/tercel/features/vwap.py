@@ -9,7 +9,7 @@ import math
 
 import numpy as np
 
-from tercel.features.moving import add_exactly, ring_capacity
+from tercel.features.moving import ExactSum, ring_capacity
 from tercel.features.state import State
 
 __all__ = ["RollingVwap", "Vwap"]
@@ -63,16 +63,16 @@ class RollingVwap(State):
     i_next: int = 0
     n: int = 0
     n_sized: int = 0
-    money_sum: float = 0.0
-    money_low: float = 0.0
-    volume: float = 0.0
-    volume_low: float = 0.0
+    paid: ExactSum
+    volume: ExactSum
     value: float = 0.0
 
     def __init__(self, window: int) -> None:
         self.window = window
         self.money = np.zeros(ring_capacity(window))
         self.size = np.zeros(ring_capacity(window))
+        self.paid = ExactSum()
+        self.volume = ExactSum()
 
     def update(self, price: float, qty: float) -> float:
         if not (math.isfinite(price) and math.isfinite(qty)):
@@ -81,31 +81,27 @@ class RollingVwap(State):
         mask = self.size.size - 1
         keep = max(1, min(self.window, mask + 1))
         i, n, n_sized = self.i_next, self.n, self.n_sized
-        money, money_low, volume, volume_low = self.money_sum, self.money_low, self.volume, self.volume_low
         while n >= keep:
             old = (i - n) & mask
             if self.size[old] > 0.0:
-                money, money_low = add_exactly(money, money_low, -self.money[old])
-                volume, volume_low = add_exactly(volume, volume_low, -self.size[old])
+                self.paid.add(-self.money[old])
+                self.volume.add(-self.size[old])
                 n_sized -= 1
             n -= 1
         if n_sized == 0:
-            money, money_low, volume, volume_low = 0.0, 0.0, 0.0, 0.0
+            self.paid.reset()
+            self.volume.reset()
         lots = float(qty) if qty > 0.0 else 0.0
         paid = float(price) * lots
         if lots > 0.0:
-            money, money_low = add_exactly(money, money_low, paid)
-            volume, volume_low = add_exactly(volume, volume_low, lots)
+            self.paid.add(paid)
+            self.volume.add(lots)
             n_sized += 1
+        value = self.paid.value() / self.volume.value() if n_sized > 0 else float(price)
         self.money[i & mask] = paid
         self.size[i & mask] = lots
-        self.i_next, self.n, self.n_sized = i + 1, n + 1, n_sized
-        self.money_sum, self.money_low, self.volume, self.volume_low = money, money_low, volume, volume_low
-        if n_sized > 0:
-            self.value = (money + money_low) / (volume + volume_low)
-        else:
-            self.value = float(price)
-        return self.value
+        self.i_next, self.n, self.n_sized, self.value = i + 1, n + 1, n_sized, value
+        return value
 
     def ready(self) -> bool:
         return self.n >= max(1, min(self.window, self.size.size))

@@ -30,6 +30,7 @@ from tercel.sim.answers import ERROR_RING_FULL
 from tercel.sim.exchange import expire, market_row, request
 from tercel.sim.latency import leg_latency
 from tercel.sim.layout import LOG_MAX, RING_MAX, VENUE
+from tercel.sim.resting import wake
 from tercel.strategy.context import CONTEXT
 
 __all__ = ["DONE", "ENGINE_ERROR", "LOG_FULL", "NEED_ROWS", "VENUE_ERROR", "simulate"]
@@ -77,6 +78,7 @@ def _run_venue(venue: int, rows: int, n: int, horizon: int, final: int) -> int:
             i += 1
             market_row(venue, head, row)
             if head.response_tail != answered:
+                wake(venue, ts)
                 # After an answer the horizon and the expiry may have moved.
                 next_row = ts
                 break
@@ -90,6 +92,7 @@ def _run_venue(venue: int, rows: int, n: int, horizon: int, final: int) -> int:
             command = records(venue + head.off_requests, RING_MAX, COMMAND)[head.request_head & (RING_MAX - 1)]
             head.request_head += 1
             request(venue, command, due)
+            wake(venue, due)
             if head.response_tail != answered:
                 horizon = min(horizon, _later(_answer_due(venue, answered), entry_least))
             continue

@@ -58,7 +58,7 @@ from tercel.model.reasons import (
 from tercel.sim.answers import answer, fill
 from tercel.sim.layout import REST_MAX, SIM_ORDER, VENUE, VENUE_INSTRUMENT
 from tercel.sim.queue import QUEUE_VIEW, USER, queue_depth, queue_filled, queue_trade
-from tercel.sim.resting import HELD, RESTING, WAITING, bounds, enter, find, leave, rest, top, wake_children
+from tercel.sim.resting import HELD, RESTING, WAITING, bounds, enter, find, leave, rest, top
 
 __all__ = ["expire", "market_row", "request"]
 
@@ -107,7 +107,6 @@ def _level(venue: int, row: Any, old: int) -> int:
                 order.hidden = 0
                 fill(venue, order, order.px, order.qty, True, BOOK_CROSSED, row.ts_exch)
                 leave(venue, j, True, row.ts_exch)
-                wake_children(venue, row.ts_exch)
                 j = -1
         j += 1
     return 0
@@ -205,8 +204,6 @@ def _trade(venue: int, i: int, side: int, px: int, qty: int, ts: int) -> int:
             j += 1
         else:
             leave(venue, j, True, ts)
-            if wake_children(venue, ts) > 0:
-                j = 0
     return 0
 
 
@@ -235,7 +232,6 @@ def _cross(venue: int, i: int, bid: int, ask: int, ts: int) -> int:
             order.hidden = 0
             fill(venue, order, order.px, order.qty, True, BOOK_CROSSED, ts)
             leave(venue, j, True, ts)
-            wake_children(venue, ts)
             j = 0
         else:
             j += 1
@@ -259,7 +255,6 @@ def _cross_bar(venue: int, i: int, first: int, high: int, low: int, ts: int) -> 
             order.hidden = 0
             fill(venue, order, px, order.qty, True, TRADED_THROUGH, ts)
             leave(venue, j, True, ts)
-            wake_children(venue, ts)
             j = 0
         else:
             j += 1

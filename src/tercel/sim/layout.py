@@ -27,7 +27,7 @@ VENUE = np.dtype(
         (name, "i8")
         for name in (
             "size n_instruments i_exch i_local now next_expiry next_sample sample_ns partial consume queue_model "
-            "self_trade n_orders n_executions error error_arg "
+            "self_trade n_orders n_woken n_executions error error_arg "
             "request_head request_tail request_last_due response_head response_tail response_last_due "
             "entry_least_ns answer_least_ns feed_handlers "
             "n_log_events n_log_commands n_log_refused n_samples "

@@ -38,9 +38,11 @@ __all__ = [
     "leave",
     "rest",
     "top",
+    "wake",
 ]
 
-RESTING, WAITING, HELD = 1, 2, 3
+#: WOKEN: the parent has filled, the child enters the market before the venue does anything else.
+RESTING, WAITING, HELD, WOKEN = 1, 2, 3, 4
 INT64_MAX = (1 << 63) - 1
 _FAR = 1 << 60
 _SIDES = 64
@@ -137,8 +139,9 @@ def leave(venue: int, j: int, filled: bool, ts: int) -> int:
         child = orders[m]
         if child.state == HELD and child.link == id:
             if filled:
-                child.state = 0
+                child.state = WOKEN
                 child.link = 0
+                head.n_woken += 1
             else:
                 answer(venue, CANCELED, child, 0, child.qty + child.hidden, PARENT_ENDED, ts)
                 _drop(venue, m)
@@ -146,23 +149,6 @@ def leave(venue: int, j: int, filled: bool, ts: int) -> int:
         m += 1
     bounds(venue, instrument)
     return 0
-
-
-@kernel
-def wake_children(venue: int, ts: int) -> int:
-    """Enter the children whose parent has just filled (state 0). Returns how many."""
-    head = record(venue, VENUE)
-    orders = records(venue + head.off_orders, REST_MAX, SIM_ORDER)
-    woken = 0
-    j = 0
-    while j < head.n_orders:
-        if orders[j].state == 0:
-            woken += 1
-            enter(venue, j, False, ts)
-            j = 0
-        else:
-            j += 1
-    return woken
 
 
 @kernel
@@ -298,7 +284,6 @@ def enter(venue: int, j: int, acknowledge: bool, ts: int) -> int:
         _take(venue, order, ts)
         if order.qty == 0:
             leave(venue, j, True, ts)
-            wake_children(venue, ts)
             return 0
     if order.type == MARKET or order.tif == IOC or order.tif == FOK:
         reason = NO_LIQUIDITY if order.type == MARKET else IOC_REMAINDER
@@ -312,3 +297,17 @@ def enter(venue: int, j: int, acknowledge: bool, ts: int) -> int:
     return 0
 
 
+
+
+@kernel
+def wake(venue: int, ts: int) -> int:
+    """Enter the orders whose parent has just filled; they may fill in turn. Called after whatever may fill."""
+    head = record(venue, VENUE)
+    orders = records(venue + head.off_orders, REST_MAX, SIM_ORDER)
+    while head.n_woken > 0:
+        head.n_woken -= 1
+        for j in range(head.n_orders):
+            if orders[j].state == WOKEN:
+                enter(venue, j, False, ts)
+                break
+    return 0

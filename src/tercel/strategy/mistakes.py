@@ -134,8 +134,11 @@ def _missing(case: Case, function: UserFunction, node: ast.Attribute, owner: Own
     return case.finding(shown, what, do or "Check the spelling.", node, function.file)
 
 
+_NOWHERE = r"has no attribute '(\w+)'|KeyError: '(\w+)'|Unknown attribute '(\w+)' of type Record"
+
+
 def _attribute(case: Case) -> Finding | None:
-    """A record has no such field or method: the compiler raises a bare KeyError with the name."""
+    """A record or module has nothing of a name."""
     if isinstance(case.error, KeyError) and case.error.args:
         name = str(case.error.args[0])
     elif (match := re.search(r"has no attribute '(\w+)'", case.text)) or (
