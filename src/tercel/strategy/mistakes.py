@@ -134,17 +134,18 @@ def _missing(case: Case, function: UserFunction, node: ast.Attribute, owner: Own
     return case.finding(shown, what, do or "Check the spelling.", node, function.file)
 
 
-_NOWHERE = r"has no attribute '(\w+)'|KeyError: '(\w+)'|Unknown attribute '(\w+)' of type Record"
+_NOWHERE = (
+    r"has no attribute '(\w+)'|KeyError: '(\w+)'|Unknown attribute '(\w+)' of type Record|"
+    r"Cannot resolve setattr: \(.*\)\.(\w+) = "
+)
 
 
 def _attribute(case: Case) -> Finding | None:
     """A record or module has nothing of a name."""
     if isinstance(case.error, KeyError) and case.error.args:
         name = str(case.error.args[0])
-    elif (match := re.search(r"has no attribute '(\w+)'", case.text)) or (
-        match := re.search(r"KeyError: '(\w+)'", case.text)
-    ):
-        name = match[1] or match[2]
+    elif match := re.search(_NOWHERE, case.text):
+        name = next(group for group in match.groups() if group)
     else:
         return None
     unsure = None
