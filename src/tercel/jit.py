@@ -150,21 +150,20 @@ def _kernel(function: F, **options: Any) -> F:
     return dispatcher  # type: ignore[no-any-return]
 
 
-def _links_only(library: Any) -> bool:
-    """Whether a code library belongs to the kernel that is being compiled for linking."""
-    top = _compiling[-1] if _compiling else None
-    return top is not None and hasattr(top, "to_link_only") and library.name == top.py_func.__name__
-
-
 class _LeanLibrary(JITCodeLibrary):
-    """A code library that, for a kernel, stops before the passes whose result nobody runs."""
+    """A code library that, for a kernel, stops before the passes whose result nobody runs.
+
+    It is finished when the first caller links it, long after its own compilation; so it carries a mark.
+    """
+
+    to_link_only = False
 
     def _optimize_final_module(self) -> None:
-        if not _links_only(self):
+        if not self.to_link_only:
             super()._optimize_final_module()
 
     def _finalize_final_module(self) -> None:
-        if _links_only(self):
+        if self.to_link_only:
             self._finalize_dynamic_globals()
             self._finalized = True
         else:
@@ -173,8 +172,10 @@ class _LeanLibrary(JITCodeLibrary):
 
 def _lean_executable(plain: Any) -> Any:
     def get_executable(self: Any, library: Any, fndesc: Any, env: Any) -> Any:
-        if not _links_only(library):
+        top = _compiling[-1] if _compiling else None
+        if top is None or not hasattr(top, "to_link_only") or library.name != top.py_func.__name__:
             return plain(self, library, fndesc, env)
+        library.to_link_only = True
         # Numba wants an object to file the function under; the address is never called.
         name = fndesc.qualname.split(".")[-1]
         return _dynfunc.make_function(fndesc.lookup_module(), name, "", 1, env, (library,))

@@ -15,9 +15,9 @@ from tercel.bench.questions import EURUSD, PERP, quote_rows, synthetic_quotes
 from tercel.bench.strategies import EmaWatch, Scalper
 from tercel.clock import monotonic_ns
 from tercel.engine.engine import Engine
-from tercel.engine.step import DRAIN, advance, engine_step
+from tercel.engine.step import engine_step
 from tercel.errors import DataError
-from tercel.jit import address_of, cycle_counter, entry, record, records
+from tercel.jit import address_of, call_entry, cycle_counter, entry, record, records
 from tercel.model.commands import COMMAND
 from tercel.model.events import EVENT, LOCAL, REJECT
 from tercel.strategy.context import CONTEXT
@@ -29,8 +29,8 @@ _INT64_MAX = (1 << 63) - 1
 
 
 @entry
-def _timed_rows(base: int, wiring: int, rows: int, n: int, answer: int, cycles: int) -> int:
-    """Step rows[0:n] one at a time; the cycles of each go to `cycles` (n int64). Returns commands sent, -1 on error.
+def _timed_rows(step: int, base: int, wiring: int, rows: int, n: int, answer: int, cycles: int) -> int:
+    """Step rows[0:n] one at a time, through the address of `engine_step`; the cycles of each go to `cycles` (n int64). Returns commands sent, -1 on error.
 
     answer: one EVENT row of scratch. Each command is answered at once, untimed, with a rejection, so that the order
     table never fills.
@@ -41,7 +41,7 @@ def _timed_rows(base: int, wiring: int, rows: int, n: int, answer: int, cycles: 
     sent = 0
     for i in range(n):
         start = cycle_counter()
-        advance(base, wiring, rows, i, i + 1, _INT64_MAX)
+        call_entry(step, base, wiring, rows, i, i + 1, _INT64_MAX)
         spent[i] = cycle_counter() - start
         if ctx.n_emitted != 0:
             if ctx.error != 0:
@@ -60,10 +60,27 @@ def _timed_rows(base: int, wiring: int, rows: int, n: int, answer: int, cycles: 
                 reply.kind = REJECT
                 reply.flags = LOCAL
                 sent += 1
-                advance(base, wiring, answer, 0, 1, _INT64_MAX)
+                call_entry(step, base, wiring, answer, 0, 1, _INT64_MAX)
                 ctx.n_emitted = 0
                 ctx.n_commands = 0
     return sent
+
+
+@entry
+def _drain(step: int, base: int, wiring: int, rows: int, n: int) -> int:
+    """Step rows[0:n] and drop what they emit. Returns commands dropped, -1 on error."""
+    ctx = record(base, CONTEXT)
+    i = 0
+    dropped = 0
+    while i < n:
+        i = call_entry(step, base, wiring, rows, i, n, _INT64_MAX)
+        if ctx.error != 0:
+            return -1
+        dropped += ctx.n_commands
+        ctx.n_commands = 0
+        ctx.n_refused = 0
+        ctx.n_emitted = 0
+    return dropped
 
 
 class EventCost(msgspec.Struct, frozen=True, kw_only=True):
@@ -156,7 +173,13 @@ def event_cost(rows: np.ndarray) -> EventCost:
     for _ in range(3):
         engine = _ready(Engine([PERP], [Scalper()]), seen)
         sent = _timed_rows(
-            engine.base, engine.wiring, address_of(seen), len(seen), address_of(answer), address_of(cycles)
+            engine_step.address,
+            engine.base,
+            engine.wiring,
+            address_of(seen),
+            len(seen),
+            address_of(answer),
+            address_of(cycles),
         )
         engine.check()
         if sent < 0:
@@ -177,7 +200,7 @@ def strategies_ns(n_strategies: int = 100, n_events: int = 100_000, n: int = 5) 
     for _ in range(n + 1):
         engine = _ready(Engine([EURUSD], [EmaWatch() for _ in range(n_strategies)]), rows)
         start_ns = monotonic_ns()
-        engine_step(engine.base, engine.wiring, address_of(rows), len(rows), DRAIN, 0)
+        _drain(engine_step.address, engine.base, engine.wiring, address_of(rows), len(rows))
         seconds.append((monotonic_ns() - start_ns) / 1e9)
         engine.check()
     return float(np.median(seconds[1:])) * 1e9 / n_events / n_strategies
