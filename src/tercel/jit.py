@@ -47,6 +47,7 @@ __all__ = [
     "addressof_record",
     "call_entry",
     "call_handler",
+    "cold_kernel",
     "compile_handler",
     "cycle_counter",
     "entry",
@@ -115,7 +116,7 @@ def _widened(kind: Any) -> Any:
 _compiling: list[Any] = []
 
 
-def _kernel(function: F, **options: Any) -> F:
+def _kernel(function: F, is_cold: bool = False, **options: Any) -> F:
     """Compile lazily, once, and for linking only.
 
     A named constant or an int8 field as argument is widened, not specialised on: Numba compiles a function anew for
@@ -124,7 +125,10 @@ def _kernel(function: F, **options: Any) -> F:
     calls, though only the entry at the top ever runs: three quarters of the time. Kernels skip that; their code is
     optimised once, within the entry. Called from Python, as tests do, a kernel is compiled again in full.
     """
-    settings: dict[str, Any] = {"nogil": True, "error_model": "numpy", "boundscheck": BOUNDS_CHECK, **options}
+    # forceinline is stated always: left out, Numba takes the caller's, and an inlined caller would inline its callees.
+    settings: dict[str, Any] = {
+        "nogil": True, "error_model": "numpy", "boundscheck": BOUNDS_CHECK, "forceinline": False, **options,
+    }  # fmt: skip
     dispatcher: Any = numba.njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, **settings)(function)
     plain_compile = dispatcher.compile
 
@@ -147,6 +151,7 @@ def _kernel(function: F, **options: Any) -> F:
     dispatcher.add_overload = lambda result: dispatcher.overloads.__setitem__(tuple(result.signature.args), result)
     dispatcher._compile_for_args = compile_to_run
     dispatcher.to_link_only = True
+    dispatcher.is_cold = is_cold
     return dispatcher  # type: ignore[no-any-return]
 
 
@@ -176,6 +181,10 @@ def _lean_executable(plain: Any) -> Any:
         if top is None or not hasattr(top, "to_link_only") or library.name != top.py_func.__name__:
             return plain(self, library, fndesc, env)
         library.to_link_only = True
+        if top.is_cold:
+            function = library._final_module.get_function(fndesc.llvm_func_name)
+            function.add_function_attribute("noinline")
+            function.add_function_attribute("cold")
         # Numba wants an object to file the function under; the address is never called.
         name = fndesc.qualname.split(".")[-1]
         return _dynfunc.make_function(fndesc.lookup_module(), name, "", 1, env, (library,))
@@ -196,6 +205,11 @@ def kernel(function: F) -> F:
 def inline_kernel(function: F) -> F:
     """As `kernel`, but LLVM is told to inline it always: for the few lines of a hot path."""
     return _kernel(function, forceinline=True) if COMPILED else function
+
+
+def cold_kernel(function: F) -> F:
+    """As `kernel`, but never inlined: for what is large and rarely runs. Keeps loops small and compiling short."""
+    return _kernel(function, is_cold=True) if COMPILED else function
 
 
 class Entry:

@@ -30,10 +30,10 @@ _INT64_MAX = (1 << 63) - 1
 
 @entry
 def _timed_rows(step: int, base: int, wiring: int, rows: int, n: int, answer: int, cycles: int) -> int:
-    """Step rows[0:n] one at a time, through the address of `engine_step`; the cycles of each go to `cycles` (n int64). Returns commands sent, -1 on error.
+    """Step rows[0:n] one at a time, through `step`, the address of `engine_step`.
 
-    answer: one EVENT row of scratch. Each command is answered at once, untimed, with a rejection, so that the order
-    table never fills.
+    Returns commands sent, -1 on error. cycles: address of (n,) int64, the cycles each row took. answer: one EVENT row
+    of scratch. Each command is answered at once, untimed, with a rejection, so that the order table never fills.
     """
     ctx = record(base, CONTEXT)
     spent = records(cycles, n, _I64)

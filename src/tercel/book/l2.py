@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tercel.jit import inline_kernel, kernel, record, records
+from tercel.jit import cold_kernel, inline_kernel, kernel, record, records
 from tercel.model.events import CLEAR, LEVEL
 
 __all__ = [
@@ -133,7 +133,7 @@ def _far_find(address: int, k: int, key: int) -> int:
     return i
 
 
-@kernel
+@cold_kernel
 def _far_set(address: int, k: int, key: int, qty: int) -> int:
     """Set the size of a far level; 0 removes. Returns the size before; sets book.error at the maximum."""
     book = record(address, BOOK)
@@ -177,7 +177,7 @@ def _far_set(address: int, k: int, key: int, qty: int) -> int:
     return 0
 
 
-@kernel
+@cold_kernel
 def _far_best(address: int, k: int, below: int) -> int:
     """The greatest far key below `below`, or NO_KEY. Walks the whole table: O(far_levels)."""
     book = record(address, BOOK)
@@ -193,7 +193,7 @@ def _far_best(address: int, k: int, below: int) -> int:
 # --- the window -----------------------------------------------------------------------------------------------------
 
 
-@kernel
+@cold_kernel
 def _window_to(address: int, k: int, low: int) -> int:
     """Move a side's window so that it starts at key `low`; levels that leave go to the far table and the reverse."""
     book = record(address, BOOK)
@@ -253,7 +253,7 @@ def book_next(address: int, k: int, below: int) -> int:
     return int(_far_best(address, k, below))
 
 
-@kernel
+@cold_kernel
 def _best_left(address: int, k: int, key: int) -> int:
     """A level at or above the best of a side lost its size: find the next best, keep the window round it, settle."""
     book = record(address, BOOK)
@@ -274,7 +274,7 @@ def _best_left(address: int, k: int, key: int) -> int:
     return 0
 
 
-@kernel
+@cold_kernel
 def _settle(address: int, k: int) -> int:
     """Bring back into view what no longer meets the opposite best: the other side's levels first, then this side's."""
     sides = records(address + _SIDES, 2, BOOK_SIDE)
@@ -288,7 +288,7 @@ def _settle(address: int, k: int) -> int:
     return 0
 
 
-@kernel
+@cold_kernel
 def _outside(address: int, k: int, key: int, qty: int) -> int:
     """Set a level that lies outside the window. Returns the size before."""
     book = record(address, BOOK)
@@ -303,7 +303,7 @@ def _outside(address: int, k: int, key: int, qty: int) -> int:
     return 0
 
 
-@kernel
+@cold_kernel
 def _crossed(address: int, k: int, key: int) -> int:
     """A new best of side `k` meets the other side's best: push that one behind it."""
     book = record(address, BOOK)
@@ -348,7 +348,7 @@ def book_set(address: int, side_sign: int, px: int, qty: int) -> int:
     return old  # type: ignore[no-any-return]
 
 
-@kernel
+@cold_kernel
 def book_clear(address: int, side_sign: int, px: int) -> int:
     """Remove the levels of a side (1 bids, -1 asks, 0 both) from the greatest to `px` inclusive; px 0 removes all.
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from tercel.engine.calls import ERROR_MONEY_OVERFLOW, ON_FILL, ON_ORDER, call_one
 from tercel.engine.proposals import mark_x2
-from tercel.jit import kernel, record, records
+from tercel.jit import cold_kernel, kernel, record, records
 from tercel.model.events import FILL, MAKER
 from tercel.model.instrument import INSTRUMENT
 from tercel.orders.lifecycle import ORDER, ST_FREE
@@ -34,7 +34,7 @@ __all__ = ["account_row", "order_lost_all"]
 I64 = np.dtype("i8")
 
 
-@kernel
+@cold_kernel
 def account_row(base: int, wiring: int, row: Any) -> int:
     """Apply a row of account kind. Late rows about orders that are gone still move money; they count in n_late."""
     ctx = record(base, CONTEXT)
@@ -105,7 +105,7 @@ def _settle(base: int, orders: Any, slot: int, ended: bool) -> None:
     order_free(orders, slot)
 
 
-@kernel
+@cold_kernel
 def _fill_money(base: int, row: Any) -> None:
     """Account a fill, and let the loss limits look at the result."""
     ctx = record(base, CONTEXT)
@@ -121,7 +121,7 @@ def _fill_money(base: int, row: Any) -> None:
         gate_mark(risk, position_equity(position, instrument, mark_x2(base, i)), ctx.now)
 
 
-@kernel
+@cold_kernel
 def _fill_view(base: int, row: Any, order: Any) -> None:
     ctx = record(base, CONTEXT)
     i = int(row.instrument)
@@ -145,7 +145,7 @@ def _fill_view(base: int, row: Any, order: Any) -> None:
     view.leaves = order_leaves(order) * instrument.lot_num / instrument.lot_den
 
 
-@kernel
+@cold_kernel
 def _order_view(base: int, row: Any, order: Any) -> None:
     ctx = record(base, CONTEXT)
     i = order.instrument
@@ -169,7 +169,7 @@ def _order_view(base: int, row: Any, order: Any) -> None:
     view.leaves = view.leaves_lots * instrument.lot_num / instrument.lot_den
 
 
-@kernel
+@cold_kernel
 def order_lost_all(base: int, instrument: int) -> int:
     """The connection of an instrument is gone: its living orders become UNKNOWN until the venue says. How many."""
     ctx = record(base, CONTEXT)

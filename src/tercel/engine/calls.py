@@ -12,7 +12,7 @@ import numpy as np
 
 from tercel.engine.layout import LISTENER, N_HANDLERS, WIRING
 from tercel.engine.proposals import take_proposal
-from tercel.jit import address_of, call_handler, inline_kernel, kernel, record, records
+from tercel.jit import address_of, call_handler, cold_kernel, inline_kernel, kernel, record, records
 from tercel.model.events import REFUSED
 from tercel.model.instrument import INSTRUMENT
 from tercel.orders.lifecycle import ST_REFUSED
@@ -54,7 +54,7 @@ def _address_of_handler(wiring: int, handler: int, strategy: int) -> int:
     return records(wiring + _LISTS + N_HANDLERS * n * _LISTENER_BYTES, N_HANDLERS * n, I64)[handler * n + strategy]
 
 
-@kernel
+@cold_kernel
 def _raised(base: int, handler: int, strategy: int) -> None:
     """A handler raised: leave an error for the driver and drop what it proposed."""
     ctx = record(base, CONTEXT)
@@ -65,7 +65,7 @@ def _raised(base: int, handler: int, strategy: int) -> None:
     ctx.n_proposals = 0
 
 
-@kernel
+@cold_kernel
 def _refusal_view(base: int, p: Any, reason: int) -> None:
     """Show a refused proposal to its strategy as an order that ended before it began."""
     ctx = record(base, CONTEXT)
@@ -90,7 +90,7 @@ def _refusal_view(base: int, p: Any, reason: int) -> None:
         view.leaves = view.qty
 
 
-@kernel
+@cold_kernel
 def _take_proposals(base: int, wiring: int) -> None:
     """Judge all proposals in order. A refused one is shown to its strategy, which may propose again; the ring's
     capacity bounds how often."""
@@ -114,7 +114,7 @@ def _take_proposals(base: int, wiring: int) -> None:
     ctx.strategy = strategy_before
 
 
-@kernel
+@cold_kernel
 def _after(base: int, wiring: int, handler: int, strategy: int, status: int) -> None:
     """A handler returned: note that it raised, or pass its proposals through the gate."""
     if status != 0:

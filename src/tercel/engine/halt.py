@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from tercel.engine.proposals import mark_x2, push_command
-from tercel.jit import kernel, record, records
+from tercel.jit import cold_kernel, record, records
 from tercel.model.commands import CANCEL
 from tercel.model.instrument import INSTRUMENT
 from tercel.model.reasons import KILL_SWITCH
@@ -24,7 +24,7 @@ __all__ = ["halt_row", "resume_row"]
 I64 = np.dtype("i8")
 
 
-@kernel
+@cold_kernel
 def halt_row(base: int, row: Any) -> int:
     """Refuse every new order from now on and cancel all that are open. Returns how many cancels went out.
 
@@ -48,7 +48,7 @@ def halt_row(base: int, row: Any) -> int:
     return sent
 
 
-@kernel
+@cold_kernel
 def resume_row(base: int) -> int:
     """Lift the halt; losses and drawdown count anew from the equity of now."""
     ctx = record(base, CONTEXT)

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from tercel.jit import kernel, record, records
+from tercel.jit import cold_kernel, kernel, record, records
 from tercel.model.commands import (
     AMEND,
     BRACKET,
@@ -115,7 +115,7 @@ def _bad_shape(p: Any) -> int:
     return 0
 
 
-@kernel
+@cold_kernel
 def own_best(base: int, instrument: int, side: int) -> int:
     """Best price of our own open orders on a side of an instrument, in ticks, 0 when there is none. O(open orders)."""
     ctx = record(base, CONTEXT)
@@ -130,7 +130,7 @@ def own_best(base: int, instrument: int, side: int) -> int:
     return best
 
 
-@kernel
+@cold_kernel
 def gross_of_all(base: int) -> int:
     """Gross notional of all positions at their marks, in money quanta. O(instruments)."""
     ctx = record(base, CONTEXT)
@@ -229,7 +229,7 @@ def _approve_new(base: int, p: Any) -> int:
     return 0
 
 
-@kernel
+@cold_kernel
 def _request(base: int, p: Any) -> int:
     """CANCEL, AMEND and LINK: check that the order lives, mark the request, push the command. 0 or a reason."""
     ctx = record(base, CONTEXT)
@@ -272,7 +272,7 @@ def _request(base: int, p: Any) -> int:
     return 0
 
 
-@kernel
+@cold_kernel
 def _check_amend(base: int, p: Any, order: Any) -> int:
     """Judge an amend as the order it would make."""
     ctx = record(base, CONTEXT)
@@ -290,7 +290,7 @@ def _check_amend(base: int, p: Any, order: Any) -> int:
     )
 
 
-@kernel
+@cold_kernel
 def _cancel_all(base: int, p: Any) -> int:
     """A CANCEL for each open order of the asking strategy on the instrument that has no request in flight."""
     ctx = record(base, CONTEXT)
@@ -308,7 +308,7 @@ def _cancel_all(base: int, p: Any) -> int:
     return 0
 
 
-@kernel
+@cold_kernel
 def _refuse(base: int, p: Any, reason: int) -> None:
     """Keep a refused proposal as a REFUSED row beside the COMMAND it would have been."""
     ctx = record(base, CONTEXT)
@@ -345,7 +345,7 @@ def _refuse(base: int, p: Any, reason: int) -> None:
         ctx.n_refused += 1
 
 
-@kernel
+@cold_kernel
 def take_proposal(base: int, i: int) -> int:
     """Judge proposal `i`. 0 when it became commands, else the reason it was refused with (its row is written)."""
     ctx = record(base, CONTEXT)

@@ -31,7 +31,7 @@ from tercel.engine.calls import (
     listener_count,
 )
 from tercel.engine.halt import halt_row, resume_row
-from tercel.jit import addressof_record, entry, inline_kernel, kernel, record, records
+from tercel.jit import addressof_record, cold_kernel, entry, inline_kernel, kernel, record, records
 from tercel.model.events import (
     ACK,
     BAR,
@@ -78,7 +78,7 @@ def _level(base: int, wiring: int, row: Any) -> None:
         _message_end(base, wiring, row)
 
 
-@kernel
+@cold_kernel
 def _stop(ctx: Any, error: int, arg: int) -> None:
     """Leave an error for the driver; the first one stays."""
     ctx.n_emitted += 1
@@ -135,7 +135,7 @@ def _book_view(base: int, row: Any) -> None:
         view.spread = 0.0
 
 
-@kernel
+@cold_kernel
 def _on_level(base: int, wiring: int, row: Any) -> None:
     ctx = record(base, CONTEXT)
     view = record(base + ctx.off_view, LEVEL_VIEW)
@@ -152,7 +152,7 @@ def _on_level(base: int, wiring: int, row: Any) -> None:
     call_all(base, wiring, ON_LEVEL)
 
 
-@kernel
+@cold_kernel
 def _other(base: int, wiring: int, row: Any) -> None:
     """Every kind of row but LEVEL."""
     ctx = record(base, CONTEXT)
@@ -283,7 +283,7 @@ def _signal(base: int, wiring: int, row: Any) -> None:
     call_all(base, wiring, ON_SIGNAL)
 
 
-@kernel
+@cold_kernel
 def fire_timers(base: int, wiring: int, before_ns: int) -> int:
     """Fire every timer whose deadline is before `before_ns`, earliest first, each at its own time.
 
@@ -355,7 +355,7 @@ def engine_step(base: int, wiring: int, rows: int, start: int, n: int, until_ns:
     return i
 
 
-@kernel
+@cold_kernel
 def _special(base: int, wiring: int, what: int, now_ns: int) -> int:
     ctx = record(base, CONTEXT)
     if what == TIMERS:

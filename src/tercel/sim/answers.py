@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from tercel.jit import kernel, record, records
+from tercel.jit import cold_kernel, record, records
 from tercel.model.events import EVENT, EXCH, FILL, LOCAL, MAKER, TAKER
 from tercel.model.instrument import INSTRUMENT
 from tercel.orders.money import fee_of, notional_of
@@ -19,7 +19,7 @@ ERROR_RING_FULL = 1
 RESPONSE_LEG, FILL_LEG = 3, 4
 
 
-@kernel
+@cold_kernel
 def answer(venue: int, kind: int, order: Any, px: int, qty: int, reason: int, ts: int) -> Any:
     """Send an answer about an order at venue time `ts`; it arrives after the leg's latency, never before an earlier
     one. Returns the EVENT row."""
@@ -48,7 +48,7 @@ def answer(venue: int, kind: int, order: Any, px: int, qty: int, reason: int, ts
     return row
 
 
-@kernel
+@cold_kernel
 def fill(venue: int, order: Any, px: int, qty: int, is_maker: bool, reason: int, ts: int) -> int:
     """`qty` lots of an order trade at `px`: fee, tier, the venue's position, and the answer. `order.qty` goes down."""
     head = record(venue, VENUE)

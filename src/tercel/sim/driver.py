@@ -18,7 +18,7 @@ import numpy as np
 
 from tercel.engine.proposals import mark_x2
 from tercel.engine.step import TIMERS
-from tercel.jit import call_entry, entry, inline_kernel, kernel, record, records
+from tercel.jit import call_entry, cold_kernel, entry, inline_kernel, kernel, record, records
 from tercel.model.commands import COMMAND, NEW
 from tercel.model.events import EVENT, EXCH, LOCAL
 from tercel.model.instrument import INSTRUMENT
@@ -49,7 +49,7 @@ def _later(a: int, b: int) -> int:
     return a + b if a < INT64_MAX - b else INT64_MAX
 
 
-@kernel
+@cold_kernel
 def _run_venue(venue: int, rows: int, n: int, horizon: int, final: int) -> int:
     """Run the venue up to `horizon`, rows before requests at equal times. Returns when it would next do something.
 
@@ -112,7 +112,7 @@ def _answer_due(venue: int, number: int) -> int:
     return records(venue + head.off_responses, RING_MAX, EVENT)[number & (RING_MAX - 1)].ts_recv
 
 
-@kernel
+@cold_kernel
 def _drain(venue: int, base: int) -> int:
     """Take the engine's commands onto the wire and its refusals into the log.
 
@@ -168,7 +168,7 @@ def _log_event(venue: int, row: Any, strategy: int) -> int:
     return 0
 
 
-@kernel
+@cold_kernel
 def _sample(venue: int, base: int, ts: int) -> int:
     """Look at the account of every instrument."""
     head = record(venue, VENUE)
@@ -204,7 +204,7 @@ def _logs_full(head: Any) -> bool:
     )
 
 
-@kernel
+@cold_kernel
 def _run_local(venue: int, base: int, wiring: int, rows: int, n: int, horizon: int, final: int) -> int:
     """Run the strategy's side up to `horizon`: rows, answers, samples, and the timers before it. Returns a status."""
     head = record(venue, VENUE)
@@ -307,7 +307,7 @@ def simulate(venue: int, base: int, wiring: int, rows: int, n: int, final: int) 
                 return DONE
 
 
-@kernel
+@cold_kernel
 def _last_seen(rows: int, n: int) -> int:
     """Time of the last thing on the tape: the later of the last row the venue sees and the last the strategy sees."""
     events = records(rows, n, EVENT)

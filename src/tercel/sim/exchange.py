@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 from tercel.book.l2 import BOOK_SIDE, book_clear, book_set
-from tercel.jit import call_handler, inline_kernel, kernel, record, records
+from tercel.jit import call_handler, cold_kernel, inline_kernel, kernel, record, records
 from tercel.model.commands import (
     AMEND,
     BRACKET,
@@ -88,7 +88,7 @@ def market_row(venue: int, head: Any, row: Any) -> None:
         _other_row(venue, row)
 
 
-@kernel
+@cold_kernel
 def _level(venue: int, row: Any, old: int) -> int:
     """A level of the book changed where our orders are: queue positions first, then what the new best meets."""
     head = record(venue, VENUE)
@@ -137,7 +137,7 @@ def _user_queue(
     return 0
 
 
-@kernel
+@cold_kernel
 def _other_row(venue: int, row: Any) -> int:
     """TRADE, QUOTE, BAR and CLEAR rows."""
     head = record(venue, VENUE)
@@ -168,7 +168,7 @@ def _other_row(venue: int, row: Any) -> int:
     return 0
 
 
-@kernel
+@cold_kernel
 def _trade(venue: int, i: int, side: int, px: int, qty: int, ts: int) -> int:
     """A trade whose aggressor is `side` reaches the price of an order of ours on the other side."""
     head = record(venue, VENUE)
@@ -218,7 +218,7 @@ def _next_slice(venue: int, j: int) -> int:
     return 0
 
 
-@kernel
+@cold_kernel
 def _cross(venue: int, i: int, bid: int, ask: int, ts: int) -> int:
     """Quotes: orders of ours that the opposite best meets fill at their price."""
     head = record(venue, VENUE)
@@ -238,7 +238,7 @@ def _cross(venue: int, i: int, bid: int, ask: int, ts: int) -> int:
     return 0
 
 
-@kernel
+@cold_kernel
 def _cross_bar(venue: int, i: int, first: int, high: int, low: int, ts: int) -> int:
     """Bars: orders that the bar traded beyond fill at their price, or at the open where it lies beyond already."""
     head = record(venue, VENUE)
@@ -261,7 +261,7 @@ def _cross_bar(venue: int, i: int, first: int, high: int, low: int, ts: int) -> 
     return 0
 
 
-@kernel
+@cold_kernel
 def _triggers(venue: int, i: int, low: int, high: int, ts: int) -> int:
     """Stops whose trigger lies in what just traded, [low, high] ticks, become market or limit orders."""
     head = record(venue, VENUE)
@@ -291,7 +291,7 @@ def _triggers(venue: int, i: int, low: int, high: int, ts: int) -> int:
     return 0
 
 
-@kernel
+@cold_kernel
 def expire(venue: int, ts: int) -> int:
     """End the GTD orders whose time has come."""
     head = record(venue, VENUE)
@@ -323,7 +323,7 @@ def _over_rate(head: Any, ts: int) -> bool:
     return head.rate_tokens > head.rate_max
 
 
-@kernel
+@cold_kernel
 def request(venue: int, command: Any, ts: int) -> int:
     """A COMMAND reaches the venue at time `ts`."""
     head = record(venue, VENUE)
@@ -383,7 +383,7 @@ def _place(order: Any, command: Any, ts: int) -> int:
     return 0
 
 
-@kernel
+@cold_kernel
 def _new(venue: int, j: int, ts: int) -> int:
     """A new order: what the venue refuses, what waits for a trigger, what meets the market."""
     head = record(venue, VENUE)
@@ -417,7 +417,7 @@ def _new(venue: int, j: int, ts: int) -> int:
     return 0
 
 
-@kernel
+@cold_kernel
 def _amend(venue: int, j: int, px: int, qty: int, ts: int) -> int:
     """Change price or open size. Priority is kept only by a smaller size at the same price; else the order re-enters."""
     head = record(venue, VENUE)
@@ -444,7 +444,7 @@ def _amend(venue: int, j: int, px: int, qty: int, ts: int) -> int:
     return 0
 
 
-@kernel
+@cold_kernel
 def _link(venue: int, j: int, command: Any, ts: int) -> int:
     """Join two orders: one cancels the other, or a child waits for its parent. Too late, the link has its effect now."""
     head = record(venue, VENUE)

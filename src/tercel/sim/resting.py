@@ -10,7 +10,7 @@ from typing import Any
 
 
 from tercel.book.l2 import BOOK_SIDE, NO_KEY, book_level, book_next, book_set
-from tercel.jit import call_handler, kernel, record, records
+from tercel.jit import call_handler, cold_kernel, kernel, record, records
 from tercel.model.commands import FOK, GTX, ICEBERG, IOC, LIMIT, MARKET, OCO, STOP, STOP_LIMIT
 from tercel.model.events import ACK, CANCELED, EXPIRED
 from tercel.model.instrument import INSTRUMENT
@@ -62,7 +62,7 @@ def top(venue: int, instrument: int, k: int) -> int:
     return state.bid_px if k == 0 else state.ask_px
 
 
-@kernel
+@cold_kernel
 def bounds(venue: int, instrument: int) -> int:
     """Count anew what rests and waits on an instrument and between which prices; and the earliest expiry of all."""
     head = record(venue, VENUE)
@@ -116,7 +116,7 @@ def _drop(venue: int, j: int) -> int:
     return 0
 
 
-@kernel
+@cold_kernel
 def leave(venue: int, j: int, filled: bool, ts: int) -> int:
     """Order `j` has ended: take it out, and settle the orders linked to it.
 
@@ -151,7 +151,7 @@ def leave(venue: int, j: int, filled: bool, ts: int) -> int:
     return 0
 
 
-@kernel
+@cold_kernel
 def rest(venue: int, j: int) -> int:
     """Order `j` goes to the end of its level's queue."""
     head = record(venue, VENUE)
@@ -175,7 +175,7 @@ def rest(venue: int, j: int) -> int:
     return 0
 
 
-@kernel
+@cold_kernel
 def _available(venue: int, order: Any) -> int:
     """Lots displayed on the other side up to the order's price (all of it for a market order)."""
     head = record(venue, VENUE)
@@ -194,7 +194,7 @@ def _available(venue: int, order: Any) -> int:
     return total
 
 
-@kernel
+@cold_kernel
 def _take(venue: int, order: Any, ts: int) -> int:
     """Trade a crossing order: whole at the best without partial fills, else level by level up to its price."""
     head = record(venue, VENUE)
@@ -224,7 +224,7 @@ def _take(venue: int, order: Any, ts: int) -> int:
     return 0
 
 
-@kernel
+@cold_kernel
 def _self_trade(venue: int, j: int, ts: int) -> int:
     """End whom the venue's self-trade prevention ends. Returns the order's index now, -1 when it was the one."""
     head = record(venue, VENUE)
@@ -249,7 +249,7 @@ def _self_trade(venue: int, j: int, ts: int) -> int:
     return j
 
 
-@kernel
+@cold_kernel
 def enter(venue: int, j: int, acknowledge: bool, ts: int) -> int:
     """Order `j`, a LIMIT, MARKET or ICEBERG by now, meets the market at time `ts`: it takes, rests or ends."""
     head = record(venue, VENUE)
@@ -299,7 +299,7 @@ def enter(venue: int, j: int, acknowledge: bool, ts: int) -> int:
 
 
 
-@kernel
+@cold_kernel
 def wake(venue: int, ts: int) -> int:
     """Enter the orders whose parent has just filled; they may fill in turn. Called after whatever may fill."""
     head = record(venue, VENUE)
