@@ -13,6 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tercel.model.events import EVENT, EXCH, LAST, LOCAL, SNAPSHOT
+
 QUOTE_NS, LATENCY_NS = 100_000_000, 10_000_000
 ORDER_LOTS, MAX_LOTS, HALF, SKEW_LOTS, SKEW_MAX = 10, 100, 2, 5, 20
 LEVEL, CLEAR, TRADE = 1, 2, 3
@@ -240,3 +242,39 @@ class Quoter:
             else:
                 ts, what, order = self.requests.popleft()
                 self.request(ts, what, order)
+
+
+def jumpy_tape(n: int = 30_000, seed: int = 5, *, crossing: bool) -> np.ndarray:
+    """A jumpy made-up L2 feed: a snapshot, then levels and trades around a walking price, at venue and strategy.
+
+    crossing: bids and asks may be stated at prices that meet, which books of different engines take differently.
+    """
+    rng = np.random.default_rng(seed)
+    rows = np.zeros(2 * n + 42, EVENT)
+    mid, ts = 600_000, 1_700_000_000_000_000_000
+    out = 0
+
+    def add(kind: int, side: int, px: int, qty: int, flags: int, ts: int) -> None:
+        nonlocal out
+        # Messages have local times of their own; the snapshot is one message.
+        nth = 0 if flags & SNAPSHOT else out
+        rows[out] = (ts, ts + 1_500_000 + nth, px, qty, 0, 0, 0, kind, side, 0, EXCH | LOCAL | flags, 0)
+        out += 1
+
+    for side in (1, -1):
+        add(CLEAR, side, mid - side * 20, 0, SNAPSHOT, ts)
+        for i in range(20):
+            add(LEVEL, side, mid - side * (i + 1), 50 + i, SNAPSHOT | (LAST if side == -1 and i == 19 else 0), ts)
+    for _ in range(n):
+        ts += int(rng.integers(0, 4)) * 1_000_000
+        move = int(rng.integers(-1, 2)) if rng.random() < 0.05 else 0
+        if move != 0 and not crossing:
+            add(LEVEL, -move, mid + move, 0, LAST, ts)
+        mid += move
+        side = 1 if rng.random() < 0.5 else -1
+        if rng.random() < 0.1:
+            add(TRADE, -side, mid - side * int(rng.integers(0, 4)), int(rng.integers(1, 60)), LAST, ts)
+        else:
+            qty = 0 if rng.random() < 0.3 else int(rng.integers(1, 100))
+            add(LEVEL, side, mid - side * int(rng.integers(-1 if crossing else 1, 15)), qty, LAST, ts)
+    return rows[:out]

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from reference.naive_quoter import Quoter
+from reference.naive_quoter import Quoter, jumpy_tape
 from tercel.bench.peers import PeerMissingError, load
 from tercel.bench.questions import (
     EMA_FAST,
@@ -15,7 +15,6 @@ from tercel.bench.questions import (
 )
 from tercel.bench.results import difference
 from tercel.errors import DataError
-from tercel.model.events import CLEAR, EVENT, EXCH, LEVEL, LOCAL, SNAPSHOT, TRADE
 
 
 def peer(name):
@@ -23,34 +22,6 @@ def peer(name):
         return load(name)
     except PeerMissingError as error:
         pytest.skip(str(error))
-
-
-def small_tape(n=30_000, seed=5):
-    """A jumpy made-up L2 feed: a snapshot, then levels and trades around a walking price, at venue and strategy."""
-    rng = np.random.default_rng(seed)
-    rows = np.zeros(n + 42, EVENT)
-    mid, ts = 600_000, 1_700_000_000_000_000_000
-    out = 0
-
-    def add(kind, side, px, qty, flags, ts):
-        nonlocal out
-        rows[out] = (ts, ts + 1_500_000, px, qty, 0, 0, 0, kind, side, 0, EXCH | LOCAL | flags, 0)
-        out += 1
-
-    for side in (1, -1):
-        add(CLEAR, side, mid - side * 20, 0, SNAPSHOT, ts)
-        for i in range(20):
-            add(LEVEL, side, mid - side * (i + 1), 50 + i, SNAPSHOT, ts)
-    for _ in range(n):
-        ts += int(rng.integers(0, 4)) * 1_000_000
-        mid += int(rng.integers(-1, 2)) if rng.random() < 0.05 else 0
-        side = 1 if rng.random() < 0.5 else -1
-        if rng.random() < 0.1:
-            add(TRADE, -side, mid - side * int(rng.integers(0, 4)), int(rng.integers(1, 60)), 0, ts)
-        else:
-            qty = 0 if rng.random() < 0.3 else int(rng.integers(1, 100))
-            add(LEVEL, side, mid - side * int(rng.integers(-1, 15)), qty, 0, ts)
-    return rows[:out]
 
 
 def rows_of(table):
@@ -63,7 +34,7 @@ def test_hftbacktest_follows_the_question(queue, feed):
     peer("hftbacktest")
     from tercel.bench.peers import hftbacktest_peer
 
-    tape = small_tape()
+    tape = jumpy_tape(crossing=True)
     make = hftbacktest_peer.quoter_feed if feed else hftbacktest_peer.quoter
     events = hftbacktest_peer.hftbacktest_events(tape)
     theirs = make(events, book="hash", queue=queue).outcome()
@@ -91,7 +62,7 @@ def test_hftbacktest_has_no_word_for_quotes():
     peer("hftbacktest")
     from tercel.bench.peers.hftbacktest_peer import hftbacktest_events
 
-    rows = small_tape(10)
+    rows = jumpy_tape(10, crossing=True)
     rows["kind"][3] = 4
     with pytest.raises(DataError, match="row 3 has kind 4"):
         hftbacktest_events(rows)
