@@ -334,16 +334,15 @@ def book_set(address: int, side_sign: int, px: int, qty: int) -> int:
         sizes[slot] = qty
     else:
         old = _outside(address, k, key, qty)
-    if qty > 0:
-        if old == 0:
-            side.n_levels += 1
-        if key > side.best:
-            side.best = key
-            if key + records(address + _SIDES, 2, BOOK_SIDE)[1 - k].best >= 0:
-                _crossed(address, k, key)
-    elif old > 0:
-        side.n_levels -= 1
-        if key >= side.best:
+    # Whether a level comes or goes is a coin toss to the branch predictor, so counting does not branch.
+    side.n_levels += int(qty > 0) - int(old > 0)
+    if key >= side.best:
+        if qty > 0:
+            if key > side.best:
+                side.best = key
+                if key + records(address + _SIDES, 2, BOOK_SIDE)[1 - k].best >= 0:
+                    _crossed(address, k, key)
+        elif old > 0:
             _best_left(address, k, key)
     return old  # type: ignore[no-any-return]
 
