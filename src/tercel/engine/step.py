@@ -31,7 +31,7 @@ from tercel.engine.calls import (
     listener_count,
 )
 from tercel.engine.halt import halt_row, resume_row
-from tercel.jit import addressof_record, cold_kernel, entry, inline_kernel, kernel, record, records
+from tercel.jit import addressof_record, cold_kernel, entry, kernel, record, records
 from tercel.model.events import (
     ACK,
     BAR,
@@ -61,21 +61,6 @@ I64 = np.dtype("i8")
 #: What `engine_step` does when it is given no rows.
 START, STOP, TIMERS = -1, -2, -3
 _SIDES = BOOK.itemsize
-
-
-@inline_kernel
-def _level(base: int, wiring: int, row: Any) -> None:
-    """A level of a book: the hot row."""
-    ctx = record(base, CONTEXT)
-    instrument = int(row.instrument)
-    if instrument >= ctx.n_instruments:
-        _stop(ctx, ERROR_UNKNOWN_INSTRUMENT, instrument)
-        return
-    book_set(base + ctx.off_books + instrument * ctx.book_stride, int(row.side), row.px, row.qty)
-    if listener_count(wiring, ON_LEVEL) > 0:
-        _on_level(base, wiring, row)
-    if row.flags & LAST != 0:
-        _message_end(base, wiring, row)
 
 
 @cold_kernel
@@ -330,10 +315,14 @@ def engine_step(base: int, wiring: int, rows: int, start: int, n: int, until_ns:
     if n < 0:
         return _special(base, wiring, n, until_ns)
     events = records(rows, n, EVENT)
+    # Kept in registers: a store to a book would make the head be read again for every row.
+    books, book_stride, n_instruments = base + ctx.off_books, ctx.book_stride, ctx.n_instruments
+    hears_levels = listener_count(wiring, ON_LEVEL) > 0
     i = start
     while i < n:
         row = events[i]
-        if row.flags & LOCAL == 0:
+        flags = int(row.flags)
+        if flags & LOCAL == 0:
             i += 1
             continue
         ts = row.ts_recv
@@ -346,8 +335,15 @@ def engine_step(base: int, wiring: int, rows: int, start: int, n: int, until_ns:
         i += 1
         ctx.now = ts
         ctx.seq += 1
-        if row.kind == LEVEL:
-            _level(base, wiring, row)
+        instrument = int(row.instrument)
+        if row.kind == LEVEL and instrument >= 0 and instrument < n_instruments:
+            book_set(books + instrument * book_stride, int(row.side), row.px, row.qty)
+            if hears_levels:
+                _on_level(base, wiring, row)
+            if flags & LAST != 0:
+                _message_end(base, wiring, row)
+            elif not hears_levels:
+                continue
         else:
             _other(base, wiring, row)
         if ctx.n_emitted != 0:

@@ -60,6 +60,7 @@ def _run_venue(venue: int, rows: int, n: int, horizon: int, final: int) -> int:
     events = records(rows, n, EVENT)
     dues = records(venue + head.off_request_due, RING_MAX, I64)
     entry_least = head.entry_least_ns
+    books, book_stride, own = venue + head.off_books, head.book_stride, venue + head.off_own
     i = head.i_exch
     while True:
         due = dues[head.request_head & (RING_MAX - 1)] if head.request_head < head.request_tail else INT64_MAX
@@ -76,8 +77,7 @@ def _run_venue(venue: int, rows: int, n: int, horizon: int, final: int) -> int:
                 next_row = ts
                 break
             i += 1
-            market_row(venue, head, row)
-            if head.response_tail != answered:
+            if market_row(venue, books, book_stride, own, row) != 0 and head.response_tail != answered:
                 wake(venue, ts)
                 # After an answer the horizon and the expiry may have moved.
                 next_row = ts

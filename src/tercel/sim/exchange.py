@@ -17,7 +17,6 @@ from tercel.model.commands import (
     BRACKET,
     CANCEL,
     ICEBERG,
-    LIMIT,
     LINK,
     MARKET,
     NEW,
@@ -56,7 +55,7 @@ from tercel.model.reasons import (
     WOULD_TRIGGER,
 )
 from tercel.sim.answers import answer, fill
-from tercel.sim.layout import REST_MAX, SIM_ORDER, VENUE, VENUE_INSTRUMENT
+from tercel.sim.layout import OWN_SIDE, REST_MAX, SIM_ORDER, VENUE, VENUE_INSTRUMENT
 from tercel.sim.queue import QUEUE_VIEW, USER, queue_depth, queue_filled, queue_trade
 from tercel.sim.resting import HELD, RESTING, WAITING, bounds, enter, find, leave, rest, top
 
@@ -66,26 +65,28 @@ _SIDES = 64
 
 
 @inline_kernel
-def market_row(venue: int, head: Any, row: Any) -> None:
-    """Apply one market row at its venue time. Rows that cannot touch our orders cost a compare beyond the book."""
-    i = int(row.instrument)
-    state = records(venue + head.off_states, 32767, VENUE_INSTRUMENT)[i]
-    if row.kind == LEVEL:
-        book = venue + head.off_books + i * head.book_stride
-        side = int(row.side)
-        px = row.px
-        old = book_set(book, side, px, row.qty)
-        if state.n_buy + state.n_sell != 0:
-            if side > 0:
-                touched = px >= state.buy_worst and px <= state.buy_best
-                meets = records(book + _SIDES, 2, BOOK_SIDE)[0].best >= state.sell_best
-            else:
-                touched = px >= state.sell_best and px <= state.sell_worst
-                meets = -records(book + _SIDES, 2, BOOK_SIDE)[1].best <= state.buy_best
-            if touched or meets:
-                _level(venue, row, old)
-    else:
+def market_row(venue: int, books: int, book_stride: int, own: int, row: Any) -> int:
+    """Apply one market row at its venue time. Returns 0 when it cannot have touched our orders, else 1.
+
+    books, own: addresses of the books and of the OWN_SIDE records, which the caller keeps in registers: a store to a
+    book would make them be read again. Both sides go through one path, for which side a row is on cannot be predicted.
+    """
+    if row.kind != LEVEL:
         _other_row(venue, row)
+        return 1
+    i = int(row.instrument)
+    side = int(row.side)
+    px = row.px
+    book = books + i * book_stride
+    old = book_set(book, side, px, row.qty)
+    k = (1 - side) >> 1
+    key = side * px
+    ours = records(own, 65534, OWN_SIDE)
+    meets = records(book + _SIDES, 2, BOOK_SIDE)[k].best + ours[2 * i + 1 - k].best >= 0
+    if meets or (key >= ours[2 * i + k].worst and key <= ours[2 * i + k].best):
+        _level(venue, row, old)
+        return 1
+    return 0
 
 
 @cold_kernel
@@ -123,9 +124,7 @@ def _queue_depth(venue: int, head: Any, order: Any, old: float, new: float) -> i
 
 
 @kernel
-def _user_queue(
-    venue: int, head: Any, order: Any, fn: int, old: float, new: float, qty: float, lot: float
-) -> int:
+def _user_queue(venue: int, head: Any, order: Any, fn: int, old: float, new: float, qty: float, lot: float) -> int:
     """Ask the user's queue model."""
     at = venue + head.off_queue_view
     view = record(at, QUEUE_VIEW)
@@ -461,5 +460,3 @@ def _link(venue: int, j: int, command: Any, ts: int) -> int:
         orders[j].state = HELD
     bounds(venue, orders[j].instrument)
     return 0
-
-

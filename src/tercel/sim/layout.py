@@ -33,7 +33,7 @@ VENUE = np.dtype(
             "n_log_events n_log_commands n_log_refused n_samples "
             "rate_tokens rate_max rate_window_ns rate_start_ns "
             "queue_new_fn queue_trade_fn queue_depth_fn queue_state queue_error step_fn "
-            "off_instruments off_states off_books book_stride off_orders off_requests off_request_due off_responses "
+            "off_instruments off_states off_own off_books book_stride off_orders off_requests off_request_due off_responses "
             "off_legs off_points off_log_events off_log_strategies off_log_commands off_log_command_strategies "
             "off_log_refused off_samples off_queue_view off_tiers n_tiers"
         ).split()
@@ -57,6 +57,10 @@ VENUE_INSTRUMENT = np.dtype(
     + [("taker", "i8"), ("has_bars", "i8")],
     align=True,
 )
+
+#: What rows of one book side are compared with, bids before asks: the keys (see book.l2) between which our orders of
+#: that side rest. None rest: best far below and worst far above every key.
+OWN_SIDE = np.dtype([("best", "i8"), ("worst", "i8")], align=True)
 
 #: An order at the venue. qty: lots left on display; hidden: lots an iceberg holds back, shown `show` at a time. arg:
 #: trigger or trailing offset. peak: best trade price since a trailing stop arrived. ahead, traded: see sim.queue.
@@ -86,6 +90,7 @@ def lay_out(
         "head": VENUE.itemsize,
         "instruments": n_instruments * INSTRUMENT.itemsize,
         "states": n_instruments * VENUE_INSTRUMENT.itemsize,
+        "own": n_instruments * 2 * OWN_SIDE.itemsize,
         "orders": REST_MAX * SIM_ORDER.itemsize,
         "requests": RING_MAX * COMMAND.itemsize,
         "request_due": RING_MAX * 8,

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import Any
 
-
 from tercel.book.l2 import BOOK_SIDE, NO_KEY, book_level, book_next, book_set
 from tercel.jit import call_handler, cold_kernel, kernel, record, records
 from tercel.model.commands import FOK, GTX, ICEBERG, IOC, LIMIT, MARKET, OCO, STOP, STOP_LIMIT
@@ -25,7 +24,7 @@ from tercel.model.reasons import (
     WOULD_TAKE,
 )
 from tercel.sim.answers import answer, fill
-from tercel.sim.layout import REST_MAX, SIM_ORDER, VENUE, VENUE_INSTRUMENT
+from tercel.sim.layout import OWN_SIDE, REST_MAX, SIM_ORDER, VENUE, VENUE_INSTRUMENT
 from tercel.sim.queue import QUEUE_VIEW, USER, queue_new
 
 __all__ = [
@@ -91,6 +90,9 @@ def bounds(venue: int, instrument: int) -> int:
     state.n_buy, state.buy_best, state.buy_worst = n_buy, buy_best, buy_worst
     state.n_sell, state.sell_best, state.sell_worst = n_sell, sell_best, sell_worst
     state.n_waiting = n_waiting
+    own = records(venue + head.off_own, 2 * head.n_instruments, OWN_SIDE)
+    own[2 * instrument].best, own[2 * instrument].worst = buy_best, buy_worst
+    own[2 * instrument + 1].best, own[2 * instrument + 1].worst = -sell_best, -sell_worst
     return 0
 
 
@@ -295,8 +297,6 @@ def enter(venue: int, j: int, acknowledge: bool, ts: int) -> int:
         order.qty = order.show
     rest(venue, j)
     return 0
-
-
 
 
 @cold_kernel

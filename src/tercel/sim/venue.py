@@ -22,7 +22,7 @@ from tercel.model.instrument import INSTRUMENT, Instrument
 from tercel.model.runlog import SAMPLE
 from tercel.sim.fees import Fees
 from tercel.sim.latency import LEG, LEGS, Latency
-from tercel.sim.layout import LOG_MAX, SIM_ORDER, TIER, VENUE, VENUE_INSTRUMENT, lay_out
+from tercel.sim.layout import LOG_MAX, OWN_SIDE, SIM_ORDER, TIER, VENUE, VENUE_INSTRUMENT, lay_out
 from tercel.sim.queue import QUEUE_MODELS, QUEUE_VIEW, USER, QueueModel
 
 __all__ = ["SimulatedVenue", "VenueRules"]
@@ -152,6 +152,9 @@ class SimulatedVenue:
         state["buy_best"] = state["sell_worst"] = -_FAR
         state["buy_worst"] = state["sell_best"] = _FAR
         state["maker"], state["taker"] = tiers[0][1], tiers[0][2]
+        own = self.part("own", OWN_SIDE, 2 * i + 2)
+        for k in (2 * i, 2 * i + 1):
+            own[k]["best"], own[k]["worst"] = -_FAR, _FAR
         table = self.part("tiers", TIER, (i + 1) * len(tiers))
         for k, tier in enumerate(tiers):
             table[i * len(tiers) + k] = tier
@@ -218,5 +221,3 @@ class SimulatedVenue:
 
 def _tiers(fees: Fees, instrument: Instrument) -> list[tuple[int, int, int]]:
     return [(int(volume / instrument.quantum), maker, taker) for volume, maker, taker in fees.rates()]
-
-
