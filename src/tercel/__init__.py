@@ -65,7 +65,7 @@ _HOMES = {
     "REDUCE_ONLY": "tercel.model.commands",
 }
 
-__all__ = ["__version__", *sorted(_HOMES)]  # noqa: PLE0604
+__all__ = ["__version__", *sorted(_HOMES)]
 
 
 def __getattr__(name: str) -> Any:

@@ -278,7 +278,7 @@ def records(address: int, n: int, dtype: np.dtype) -> Any:
     view: Any = _VIEWS.get(key)
     if view is None:
         size = max(1, int(n) * dtype.itemsize)
-        buffer = (ctypes.c_char * size).from_address(int(address))
+        buffer: Any = (ctypes.c_char * size).from_address(int(address))
         if dtype.names is None:
             view = np.frombuffer(buffer, dtype=dtype, count=n)
         else:
@@ -467,7 +467,9 @@ def compile_handler(
     """Compile a user's function of records into a handler of three addresses.
 
     body: takes one record per entry of `dtypes` (state, context and, where there is one, event). cache_path: a
-    directory that belongs to exactly this source. name: an identifier unique to this handler and source. Returns the machine address and the object that keeps it alive.
+    directory that belongs to exactly this source. name: an identifier unique to this handler and source. Returns the
+    machine address and the object that keeps it alive.
+
     Division by zero and a bad index raise, as in Python; the raised exception comes back through `call_handler`.
     Raises KernelError, or what Python raises for a wrong name, where the body does not compile.
     """

@@ -219,7 +219,7 @@ class Engine:
 
     def state_hash(self) -> str:
         """A digest of every byte of state: equal states, equal digests."""
-        return hashlib.blake2b(self.block, digest_size=16).hexdigest()
+        return hashlib.blake2b(self.block.data, digest_size=16).hexdigest()
 
     # --- changing ------------------------------------------------------------------------------------------------
 

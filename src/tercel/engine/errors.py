@@ -30,8 +30,8 @@ def raise_error(engine: Engine) -> NoReturn:
     if code == ERROR_BOOK_FULL:
         symbol = engine.instruments[arg].symbol
         raise CapacityError(
-            f"row {seq}: the book of {symbol} has more than {3 * engine.capacity.far_levels // 4} levels a side outside "
-            f"its window of {engine.capacity.depth_ticks} ticks; raise the capacity far_levels or depth_ticks"
+            f"row {seq}: the book of {symbol} has more than {3 * engine.capacity.far_levels // 4} levels a side "
+            f"outside its window of {engine.capacity.depth_ticks} ticks; raise the capacity far_levels or depth_ticks"
         )
     if code == ERROR_UNKNOWN_INSTRUMENT:
         raise UnknownInstrumentError(

@@ -13,7 +13,6 @@ import numpy as np
 from tercel.jit import cold_kernel, kernel, record, records
 from tercel.model.commands import (
     AMEND,
-    BRACKET,
     CANCEL,
     CANCEL_ALL,
     COMMAND,
@@ -187,9 +186,7 @@ def _check_new(base: int, p: Any) -> int:
     gross = gross_of_all(base) if risk.has_notional != 0 else 0
     reduce_only = 1 if p.flags & REDUCE_ONLY != 0 else 0
     n_open = n_open_of(base, i) if ctx.n_open >= risk.open_orders_max else 0
-    return gate(
-        risk, position, instrument, ctx.now, p.side, px, p.qty, bid, ask, reduce_only, n_open, opposite, gross
-    )
+    return gate(risk, position, instrument, ctx.now, p.side, px, p.qty, bid, ask, reduce_only, n_open, opposite, gross)
 
 
 @kernel

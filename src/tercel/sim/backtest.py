@@ -72,9 +72,7 @@ class Backtest:
         self.meta: dict[str, Any] = {}
         self.rows, self.instruments = self._open(tape, instruments, channels)
         self.initial_equity = initial_equity
-        self.engine = Engine(
-            self.instruments, every, limits=limits, capacity=self.capacity, run=run, jit=jit
-        )
+        self.engine = Engine(self.instruments, every, limits=limits, capacity=self.capacity, run=run, jit=jit)
         self.venue = SimulatedVenue(self.instruments, self.rules, self.capacity)
         self._logs: list[tuple[np.ndarray, ...]] = []
         self._elapsed_ns = 0

@@ -32,7 +32,10 @@ class FeeTier(msgspec.Struct, frozen=True):
 
 
 class Fees(msgspec.Struct, frozen=True):
-    """Maker and taker rates in basis points of notional; a negative rate is a rebate. tiers: cheaper from a volume on."""
+    """Maker and taker rates in basis points of notional; a negative rate is a rebate.
+
+    tiers: cheaper from a volume on.
+    """
 
     maker: float = 0.0
     taker: float = 0.0

@@ -14,7 +14,7 @@ import numpy as np
 
 from tercel.book.l2 import BOOK_SIDE, NO_KEY, book_level, book_next
 from tercel.features.state import StateView
-from tercel.jit import addressof_record, inline_kernel, kernel, record, records, register_methods
+from tercel.jit import addressof_record, inline_kernel, kernel, records, register_methods
 from tercel.model.commands import (
     AMEND,
     BRACKET,

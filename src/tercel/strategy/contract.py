@@ -79,7 +79,5 @@ class Strategy(State):
     def parameters(self) -> dict[str, Any]:
         """The scalar fields with their values, for reports and metadata."""
         return {
-            name: getattr(self, name)
-            for name, kind in type(self).annotations().items()
-            if kind in (float, int, bool)
+            name: getattr(self, name) for name, kind in type(self).annotations().items() if kind in (float, int, bool)
         }
