@@ -14,22 +14,16 @@ import numpy as np
 
 from tercel.bench.peers import load
 from tercel.bench.questions import (
-    HALF_TICKS,
     LATENCY_NS,
     MAKER_FEE,
-    MAX_LOTS,
-    ORDER_LOTS,
     PERP,
     POWER_N,
     QUOTE_NS,
-    SKEW_LOTS,
-    SKEW_MAX_TICKS,
     TAKER_FEE,
 )
 from tercel.bench.results import FILL, SENT, Outcome
 from tercel.clock import monotonic_ns
 from tercel.errors import DataError
-from tercel.jit import kernel
 from tercel.model.events import BUY, CLEAR, EXCH, LEVEL, LOCAL, SELL, SNAPSHOT, TRADE
 from tercel.model.instrument import Instrument
 
@@ -41,12 +35,6 @@ Queue = Literal["power", "risk_averse"]
 # hftbacktest's own codes (hftbacktest.types, hftbacktest.order), as plain globals so that kernels see constants.
 _EXCH_EVENT, _LOCAL_EVENT, _BUY_EVENT, _SELL_EVENT = 1 << 31, 1 << 30, 1 << 29, 1 << 28
 _DEPTH, _TRADE, _DEPTH_CLEAR, _DEPTH_SNAPSHOT = 1, 2, 3, 4
-_GTX, _LIMIT, _FILLED, _MARKET_FEED = 1, 0, 3, 2
-_NO_ASK = 1 << 62  # its empty ask is the largest int64
-_FOREVER_NS = 1 << 60
-
-# The strategy's state: one int64 array.
-_NEXT_ID, _BUY_ID, _BUY_PX, _SELL_ID, _SELL_PX, _N_FILLS, _N_SENT, _N_WAKES = range(8)
 
 
 def hftbacktest_events(rows: np.ndarray, instrument: Instrument = PERP) -> np.ndarray:
@@ -87,114 +75,15 @@ def _decimals(counts: np.ndarray, step: Decimal) -> np.ndarray:
     return exact
 
 
-@kernel
-def _record_fills(hbt: Any, state: Any, fills: Any) -> None:
-    """Write down orders that have filled since the last look; called before they are forgotten."""
-    orders = hbt.orders(0).values()
-    while orders.has_next():
-        order = orders.get()
-        if order.status == _FILLED:
-            row = state[_N_FILLS]
-            fills[row, 0] = int(order.order_id)
-            fills[row, 1] = order.exch_timestamp
-            fills[row, 2] = order.exec_price_tick
-            fills[row, 3] = round(order.exec_qty * 1000.0)
-            fills[row, 4] = order.side
-            state[_N_FILLS] = row + 1
-
-
-@kernel
-def _step(hbt: Any, state: Any, reference: int, bid: int, ask: int, fills: Any, sent: Any) -> None:
-    """One quoting step, as `tercel.bench.questions` defines it."""
-    tick, lot = 0.1, 0.001
-    if len(fills) > 0:
-        _record_fills(hbt, state, fills)
-    hbt.clear_inactive_orders(0)
-    position = round(hbt.position(0) / lot)
-    skew = min(max(position // SKEW_LOTS, -SKEW_MAX_TICKS), SKEW_MAX_TICKS)
-    orders = hbt.orders(0)
-
-    px = min(bid, reference // 2 - HALF_TICKS - skew)
-    wanted = position < MAX_LOTS
-    alive = state[_BUY_ID] != 0 and state[_BUY_ID] in orders
-    if alive and (state[_BUY_PX] != px or not wanted):
-        hbt.cancel(0, state[_BUY_ID], False)
-        alive = False
-    if wanted and not alive:
-        order = state[_NEXT_ID]
-        state[_NEXT_ID] = order + 1
-        state[_BUY_ID], state[_BUY_PX] = order, px
-        hbt.submit_buy_order(0, order, px * tick, ORDER_LOTS * lot, _GTX, _LIMIT, False)
-        if len(sent) > 0:
-            _record_sent(state, sent, hbt.current_timestamp, order, px, 1)
-
-    px = max(ask, (reference + 1) // 2 + HALF_TICKS - skew)
-    wanted = position > -MAX_LOTS
-    alive = state[_SELL_ID] != 0 and state[_SELL_ID] in orders
-    if alive and (state[_SELL_PX] != px or not wanted):
-        hbt.cancel(0, state[_SELL_ID], False)
-        alive = False
-    if wanted and not alive:
-        order = state[_NEXT_ID]
-        state[_NEXT_ID] = order + 1
-        state[_SELL_ID], state[_SELL_PX] = order, px
-        hbt.submit_sell_order(0, order, px * tick, ORDER_LOTS * lot, _GTX, _LIMIT, False)
-        if len(sent) > 0:
-            _record_sent(state, sent, hbt.current_timestamp, order, px, -1)
-
-
-@kernel
-def _record_sent(state: Any, sent: Any, ts_ns: int, order: int, px: int, side: int) -> None:
-    row = state[_N_SENT]
-    sent[row, 0], sent[row, 1], sent[row, 2], sent[row, 3], sent[row, 4] = order, ts_ns, px, ORDER_LOTS, side
-    state[_N_SENT] = row + 1
-
-
-@kernel
-def _run_grid(hbt: Any, state: Any, fills: Any, sent: Any) -> int:
-    """The quoter on a fixed grid of wake-ups; hftbacktest's last status."""
-    status = hbt.elapse(QUOTE_NS)
-    while status == 0:
-        state[_N_WAKES] += 1
-        depth = hbt.depth(0)
-        bid, ask = depth.best_bid_tick, depth.best_ask_tick
-        if bid > 0 and ask < _NO_ASK:
-            _step(hbt, state, bid + ask, bid, ask, fills, sent)
-        status = hbt.elapse(QUOTE_NS)
-    if len(fills) > 0:
-        _record_fills(hbt, state, fills)
-    return int(status)
-
-
-@kernel
-def _run_feed(hbt: Any, state: Any, fills: Any, sent: Any) -> int:
-    """The quoter woken by every message of the feed; hftbacktest's last status."""
-    average = 0
-    next_ns = 0
-    status = hbt.wait_next_feed(False, _FOREVER_NS)
-    while status == _MARKET_FEED:
-        state[_N_WAKES] += 1
-        depth = hbt.depth(0)
-        bid, ask = depth.best_bid_tick, depth.best_ask_tick
-        if bid > 0 and ask < _NO_ASK:
-            scaled = (bid + ask) << 16
-            average = scaled if average == 0 else average + ((scaled - average) >> 6)
-            now_ns = hbt.current_timestamp
-            if now_ns >= next_ns:
-                next_ns = now_ns + QUOTE_NS
-                _step(hbt, state, average >> 16, bid, ask, fills, sent)
-        status = hbt.wait_next_feed(False, _FOREVER_NS)
-    if len(fills) > 0:
-        _record_fills(hbt, state, fills)
-    return int(status)
-
-
 class QuoterPeer:
     """hftbacktest made ready for the quoter: fixed grid (`feed` False) or woken by every message (`feed` True)."""
 
     def __init__(self, events: np.ndarray, *, book: Book, queue: Queue, feed: bool) -> None:
         """`events` in hftbacktest's event dtype; kept alive and shared by all runs, read only."""
         self._peer = load("hftbacktest")
+        from tercel.bench.peers import hftbacktest_strategy
+
+        self._strategy = hftbacktest_strategy
         self._events = events
         self._book, self._queue, self._feed = book, queue, feed
         self.name = f"hftbacktest {self._peer.__version__} ({book} book)"
@@ -225,9 +114,9 @@ class QuoterPeer:
         """One run; seconds in the engine, state, fills, sent, and hftbacktest's account values."""
         engine = self._engine()
         state = np.zeros(8, np.int64)
-        state[_NEXT_ID] = 1
+        state[self._strategy.NEXT_ID] = 1
         fills, sent = np.zeros((n_record, 5), np.int64), np.zeros((n_record, 5), np.int64)
-        run = _run_feed if self._feed else _run_grid
+        run = self._strategy.run_feed if self._feed else self._strategy.run_grid
         start_ns = monotonic_ns()
         run(engine, state, fills, sent)
         seconds = (monotonic_ns() - start_ns) / 1e9
@@ -246,7 +135,7 @@ class QuoterPeer:
         times = self._events["local_ts"]
         n_record = 2 * (int(times.max() - times.min()) // QUOTE_NS + 16)
         _, state, fills, sent, account = self._run(n_record)
-        n_fills, n_sent = int(state[_N_FILLS]), int(state[_N_SENT])
+        n_fills, n_sent = int(state[self._strategy.N_FILLS]), int(state[self._strategy.N_SENT])
         if n_fills != int(account[3]):
             raise DataError(f"hftbacktest counts {int(account[3])} fills, {n_fills} were seen on its orders")
         table = np.zeros(n_fills, FILL)
@@ -268,7 +157,7 @@ class QuoterPeer:
 
     def wakes(self) -> int:
         """How often the strategy woke in one run."""
-        return int(self._run(0)[1][_N_WAKES])
+        return int(self._run(0)[1][self._strategy.N_WAKES])
 
 
 def quoter(events: np.ndarray, *, book: Book = "dense", queue: Queue = "power") -> QuoterPeer:
