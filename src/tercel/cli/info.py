@@ -1,0 +1,133 @@
+"""`tercel info`: what is in a tape, the book it ends with, and whether its quotes agree with its book."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tercel.book.audit import BookEnd, QuoteCheck
+    from tercel.cli.terminal import Terminal
+    from tercel.store.tape import Tape
+
+DESCRIPTION = """Tell what is in a tape.
+
+Replays the tape's depth through the book, prints the book it ends with, and compares the book with the venue's own best
+prices wherever both carry the same update id."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument("tape", type=Path, metavar="TAPE", help="a tape made by import or simulate")
+    parser.add_argument("--levels", type=int, default=3, help="levels a side to print (default: 3)")
+    parser.add_argument("--quick", action="store_true", help="metadata only: no row is read")
+
+
+def _level(tape: Tape, i: int, level: tuple[int, int]) -> dict[str, str]:
+    it = tape.instruments[i]
+    return {"price": f"{it.price(level[0]):f}", "size": f"{it.qty(level[1]):f}"}
+
+
+def _book_object(tape: Tape, end: BookEnd, n_levels: int) -> dict[str, Any]:
+    i = end.instrument
+    sides = {"bids": end.bids, "asks": end.asks}
+    found: dict[str, Any] = {
+        "instrument": i,
+        "symbol": tape.instruments[i].symbol,
+        "n_messages": end.n_messages,
+        "n_levels": end.n_bids + end.n_asks,
+        "n_bids": end.n_bids,
+        "n_asks": end.n_asks,
+        "n_crossings": end.n_crossings,
+        "sound": end.fault == 0,
+    }
+    for name, levels in sides.items():
+        found[f"best_{name}"] = [_level(tape, i, level) for level in levels[:n_levels]]
+        found[f"farthest_{name[:-1]}"] = _level(tape, i, levels[-1]) if levels else None
+    return found
+
+
+def _quote_object(tape: Tape, check: QuoteCheck) -> dict[str, Any]:
+    n_late = check.n_shared - check.n_shared_quote_first
+    return {
+        "instrument": check.instrument,
+        "symbol": tape.instruments[check.instrument].symbol,
+        "n_quotes": check.n_quotes,
+        "all": {"compared": check.n_shared, "equal": check.n_equal},
+        "quote_received_before_depth": {"compared": check.n_shared_quote_first, "equal": check.n_equal_quote_first},
+        "quote_received_after_depth": {"compared": n_late, "equal": check.n_equal - check.n_equal_quote_first},
+        "messages_with_crossed_book": check.n_crossed,
+        "first_different_row": None if check.first_difference < 0 else check.first_difference,
+    }
+
+
+def examine(tape: Tape, terminal: Terminal, n_levels: int = 3) -> dict[str, Any]:
+    """Everything `info` knows of a tape as plain values; reads every row once."""
+    from tercel.book.audit import audit_books
+
+    found: dict[str, Any] = tape.summary()
+    n_quotes = tape.meta.channels.get("quotes", 0)
+    found["n_rows_without_quotes"] = tape.meta.n_rows - n_quotes
+    found["books"], found["quotes_at_shared_update_ids"] = [], []
+    with terminal.bar("scheduling rows") as tell:
+        rows = tape.rows(progress=tell)
+    both, exch_only, local_only = tape.counts()
+    found["scheduled"] = {"rows": len(rows), "both": both, "exch_only": exch_only, "local_only": local_only}
+    if tape.meta.channels.get("depth"):
+        size = tape.meta.group_rows or max(1, len(tape))
+        with terminal.bar("replaying the book") as tell:
+
+            def pieces() -> Any:
+                for start in range(0, len(tape), size):
+                    yield tape.received(start, size)
+                    tell(min(start + size, len(tape)), len(tape))
+
+            ends, checks = audit_books(pieces, len(tape.instruments))
+        found["books"] = [_book_object(tape, end, n_levels) for end in ends]
+        found["quotes_at_shared_update_ids"] = [_quote_object(tape, check) for check in checks]
+    return found
+
+
+def _side(levels: list[dict[str, str]]) -> str:
+    return ", ".join(f"{level['price']} x {level['size']}" for level in levels) or "none"
+
+
+def _extra_facts(found: dict[str, Any]) -> list[tuple[str, str]]:
+    s = found["scheduled"]
+    words = f"{s['both']:,} both sides, {s['exch_only']:,} venue only, {s['local_only']:,} strategy only"
+    facts = [("scheduled rows", f"{s['rows']:,} (quotes left out where there is depth): {words}")]
+    for book in found["books"]:
+        name = f"book {book['symbol']}"
+        counts = f"{book['n_levels']:,} levels at the end: {book['n_bids']:,} bids, {book['n_asks']:,} asks"
+        facts += [(name, counts + ("" if book["sound"] else "; NOT SOUND"))]
+        facts += [("  best bids", _side(book["best_bids"])), ("  best asks", _side(book["best_asks"]))]
+        if book["farthest_bid"] and book["farthest_ask"]:
+            facts += [("  farthest", _side([book["farthest_bid"], book["farthest_ask"]]))]
+    for check in found["quotes_at_shared_update_ids"]:
+        both, first = check["all"], check["quote_received_before_depth"]
+        words = f"{both['equal']:,} of {both['compared']:,} equal at shared update ids"
+        words += f" ({first['equal']:,} of {first['compared']:,} where the quote was received first)"
+        facts += [("quotes against book", words)]
+    return facts
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print what is in the tape."""
+    from tercel.cli.tape_facts import quick_facts
+    from tercel.cli.terminal import Terminal
+    from tercel.errors import ConfigError
+    from tercel.store.tape import Tape
+
+    if options.levels < 1:
+        raise ConfigError(f"--levels must be 1 or more, found {options.levels}")
+    terminal = Terminal(json=options.json)
+    tape = Tape.open(options.tape)
+    if options.quick:
+        terminal.emit(tape.summary())
+        terminal.panel(str(tape.path), quick_facts(tape))
+        return 0
+    found = examine(tape, terminal, options.levels)
+    terminal.emit(found)
+    terminal.panel(str(tape.path), quick_facts(tape) + _extra_facts(found))
+    return 0
