@@ -70,10 +70,17 @@ _PACKAGE = Path(__file__).parent
 
 
 def package_digest() -> str:
-    """Sixteen hex digits that change whenever a source file of tercel, Numba, NumPy, llvmlite or a flag changes."""
+#: Rooms whose text no kernel is made from: edits there leave the kernels warm. Strategies have a digest of their own.
+_NO_KERNELS = ("cli", "observe", "store", "strategy/library")
+
+
+    """Sixteen hex digits that change whenever a source file with kernels, Numba, NumPy, llvmlite or a flag changes."""
     digest = hashlib.blake2b(digest_size=8)
     for path in sorted(_PACKAGE.rglob("*.py")):
-        digest.update(str(path.relative_to(_PACKAGE)).encode())
+        name = path.relative_to(_PACKAGE).as_posix()
+        if name.startswith(tuple(f"{room}/" for room in _NO_KERNELS)):
+            continue
+        digest.update(name.encode())
         digest.update(path.read_bytes())
     versions = (numba.__version__, np.__version__, llvmlite.__version__, BOUNDS_CHECK)
     digest.update(repr(versions).encode())
@@ -233,6 +240,14 @@ class Entry:
         return self._call
 
     def compile(self) -> Callable[..., int]:
+    def is_cached(self) -> bool:
+        """Whether the cache holds this entry, so that `compile` takes milliseconds; True in the interpreter."""
+        if not COMPILED:
+            return True
+        module, line = self.function.__module__.rpartition(".")[2], self.function.__code__.co_firstlineno
+        path = self._cache_path or kernel_cache_dir()
+        return any(path.glob(f"*/{module}.{self.function.__name__}-{line}.*.nbi"))
+
         """Compile now, or load from the cache."""
         with _numba_cache_at(self._cache_path or kernel_cache_dir()):
             dispatcher = numba.njit(
