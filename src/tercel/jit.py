@@ -31,8 +31,8 @@ from numba.core.cpu import CPUContext
 from numba.core.errors import NumbaError, UnsupportedBytecodeError
 from numba.core.typing.arraydecl import RecordAttribute
 from numba.core.typing.templates import _OverloadMethodTemplate, infer_getattr, make_overload_attribute_template
-from numba.extending import lower_builtin, overload, type_callable
-from numba.np.arrayobj import populate_array
+from numba.extending import lower_builtin, lower_getattr, overload, type_callable
+from numba.np.arrayobj import populate_array, record_getattr
 
 from tercel.clock import monotonic_ns
 from tercel.config import cache_dir
@@ -57,6 +57,7 @@ __all__ = [
     "package_digest",
     "record",
     "records",
+    "register_derived",
     "register_methods",
     "wrap_callback",
 ]
@@ -69,11 +70,11 @@ BOUNDS_CHECK = os.environ.get("TERCEL_BOUNDSCHECK", "") == "1"
 _PACKAGE = Path(__file__).parent
 
 
-def package_digest() -> str:
 #: Rooms whose text no kernel is made from: edits there leave the kernels warm. Strategies have a digest of their own.
 _NO_KERNELS = ("cli", "observe", "store", "strategy/library")
 
 
+def package_digest() -> str:
     """Sixteen hex digits that change whenever a source file with kernels, Numba, NumPy, llvmlite or a flag changes."""
     digest = hashlib.blake2b(digest_size=8)
     for path in sorted(_PACKAGE.rglob("*.py")):
@@ -239,7 +240,6 @@ class Entry:
             self._call = self.compile()
         return self._call
 
-    def compile(self) -> Callable[..., int]:
     def is_cached(self) -> bool:
         """Whether the cache holds this entry, so that `compile` takes milliseconds; True in the interpreter."""
         if not COMPILED:
@@ -248,6 +248,7 @@ class Entry:
         path = self._cache_path or kernel_cache_dir()
         return any(path.glob(f"*/{module}.{self.function.__name__}-{line}.*.nbi"))
 
+    def compile(self) -> Callable[..., int]:
         """Compile now, or load from the cache."""
         with _numba_cache_at(self._cache_path or kernel_cache_dir()):
             dispatcher = numba.njit(
@@ -543,8 +544,51 @@ def wrap_callback(function: Callable[[int, int, int], int]) -> tuple[int, Any]:
 # --- methods on records -------------------------------------------------------------------------------------------
 
 
-def _field_or_nothing(_self: Any, row: Any, name: str) -> Any:
-    return row.typeof(name) if name in row.fields else None
+#: Marker field -> name -> (integer field, numerator field, denominator field): floats computed when they are read.
+DERIVED: dict[str, dict[str, tuple[str, str, str]]] = {}
+
+
+def register_derived(marker: str, formulas: dict[str, tuple[str, str, str]]) -> None:
+    """Let code read `name` on records with the field `marker` as float(integer) * numerator / denominator.
+
+    What a handler does not read costs nothing; a stored float would cost a division for every event.
+    """
+    DERIVED[marker] = formulas
+    if not COMPILED:
+        return
+    for name in formulas:
+        if name not in _LOWERED:
+            _LOWERED.add(name)
+            lower_getattr(types.Record, name)(_lower_derived(name))
+
+
+_LOWERED: set[str] = set()
+
+
+def _formula(kind: Any, name: str) -> tuple[str, str, str] | None:
+    for field in kind.fields:
+        if field in DERIVED:
+            return DERIVED[field].get(name)
+    return None
+
+
+def _lower_derived(name: str) -> Any:
+    def lower(context: Any, builder: Any, kind: Any, value: Any) -> Any:
+        if name in kind.fields:
+            return record_getattr(context, builder, kind, value, name)
+        formula = _formula(kind, name)
+        assert formula is not None, name
+        whole, num, den = (record_getattr(context, builder, kind, value, field) for field in formula)
+        steps = builder.sitofp(whole, num.type)
+        return builder.fdiv(builder.fmul(steps, num), den)
+
+    return lower
+
+
+def _field_or_nothing(self: Any, record_type: Any, name: str) -> Any:
+    if name in record_type.fields:
+        return record_type.typeof(name)
+    return types.float64 if _formula(record_type, name) is not None else None
 
 
 # Numba raises KeyError for what is no field, before it asks for methods that were offered after its first compilation

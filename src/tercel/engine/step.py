@@ -31,7 +31,7 @@ from tercel.engine.calls import (
     listener_count,
 )
 from tercel.engine.halt import halt_row, resume_row
-from tercel.jit import addressof_record, cold_kernel, entry, kernel, record, records
+from tercel.jit import addressof_record, cold_kernel, entry, inline_kernel, kernel, record, records
 from tercel.model.events import (
     ACK,
     BAR,
@@ -84,13 +84,43 @@ def _message_end(base: int, wiring: int, row: Any) -> None:
         call_all(base, wiring, ON_BOOK)
 
 
+@inline_kernel
+def _grids(view: Any, instrument: Any) -> None:
+    view.tick_num = instrument.tick_num
+    view.tick_den = instrument.tick_den
+    view.lot_num = instrument.lot_num
+    view.lot_den = instrument.lot_den
+
+
+@kernel
+def _top_view(base: int, row: Any, bid_px: int, bid_lots: int, ask_px: int, ask_lots: int) -> None:
+    """Fill BOOK_VIEW from the top of a book."""
+    ctx = record(base, CONTEXT)
+    i = int(row.instrument)
+    view = record(base + ctx.off_view, BOOK_VIEW)
+    instrument = records(base + ctx.off_instruments, ctx.n_instruments, INSTRUMENT)[i]
+    view.ts = row.ts_recv
+    view.ts_exch = row.ts_exch
+    view.instrument = i
+    view.bid_px = bid_px
+    view.ask_px = ask_px
+    view.bid_lots = bid_lots
+    view.ask_lots = ask_lots
+    _grids(view, instrument)
+    view.tick_den2 = 2.0 * instrument.tick_den
+    if bid_px > 0 and ask_px > 0:
+        view.mid_px2 = bid_px + ask_px
+        view.spread_px = ask_px - bid_px
+    else:
+        view.mid_px2 = 2 * records(base + ctx.off_markets, ctx.n_instruments, MARKET_ROW)[i].last_px
+        view.spread_px = 0
+
+
 @kernel
 def _book_view(base: int, row: Any) -> None:
     """Fill BOOK_VIEW from the book, or from the last quote where the book is empty."""
     ctx = record(base, CONTEXT)
     i = int(row.instrument)
-    view = record(base + ctx.off_view, BOOK_VIEW)
-    instrument = records(base + ctx.off_instruments, ctx.n_instruments, INSTRUMENT)[i]
     market = records(base + ctx.off_markets, ctx.n_instruments, MARKET_ROW)[i]
     book = base + ctx.off_books + i * ctx.book_stride
     bid_key = records(book + _SIDES, 2, BOOK_SIDE)[0].best
@@ -101,23 +131,7 @@ def _book_view(base: int, row: Any) -> None:
         bid_px, bid_lots = bid_key, book_level(book, 1, bid_key)
     if ask_key != NO_KEY:
         ask_px, ask_lots = -ask_key, book_level(book, -1, -ask_key)
-    view.ts = row.ts_recv
-    view.ts_exch = row.ts_exch
-    view.instrument = i
-    view.bid_px = bid_px
-    view.ask_px = ask_px
-    view.bid_lots = bid_lots
-    view.ask_lots = ask_lots
-    view.best_bid = bid_px * instrument.tick_num / instrument.tick_den
-    view.best_ask = ask_px * instrument.tick_num / instrument.tick_den
-    view.bid_qty = bid_lots * instrument.lot_num / instrument.lot_den
-    view.ask_qty = ask_lots * instrument.lot_num / instrument.lot_den
-    if bid_px > 0 and ask_px > 0:
-        view.mid = (bid_px + ask_px) * instrument.tick_num / (2.0 * instrument.tick_den)
-        view.spread = (ask_px - bid_px) * instrument.tick_num / instrument.tick_den
-    else:
-        view.mid = market.last_px * instrument.tick_num / instrument.tick_den
-        view.spread = 0.0
+    _top_view(base, row, bid_px, bid_lots, ask_px, ask_lots)
 
 
 @cold_kernel
@@ -132,8 +146,7 @@ def _on_level(base: int, wiring: int, row: Any) -> None:
     view.px = row.px
     view.lots = row.qty
     view.id = row.id
-    view.price = row.px * instrument.tick_num / instrument.tick_den
-    view.qty = row.qty * instrument.lot_num / instrument.lot_den
+    _grids(view, instrument)
     call_all(base, wiring, ON_LEVEL)
 
 
@@ -155,7 +168,7 @@ def _other(base: int, wiring: int, row: Any) -> None:
         market.ask_px = row.arg0
         market.ask_lots = row.arg1
         if listener_count(wiring, ON_QUOTE) > 0:
-            _quote_view(base, row)
+            _top_view(base, row, row.px, row.qty, row.arg0, row.arg1)
             call_all(base, wiring, ON_QUOTE)
     elif kind == BAR:
         _bar(base, wiring, row)
@@ -201,31 +214,8 @@ def _trade(base: int, wiring: int, row: Any) -> None:
         view.px = row.px
         view.lots = row.qty
         view.id = row.id
-        view.price = row.px * instrument.tick_num / instrument.tick_den
-        view.qty = row.qty * instrument.lot_num / instrument.lot_den
+        _grids(view, instrument)
         call_all(base, wiring, ON_TRADE)
-
-
-@kernel
-def _quote_view(base: int, row: Any) -> None:
-    """Fill BOOK_VIEW from the quote itself."""
-    ctx = record(base, CONTEXT)
-    i = int(row.instrument)
-    view = record(base + ctx.off_view, BOOK_VIEW)
-    instrument = records(base + ctx.off_instruments, ctx.n_instruments, INSTRUMENT)[i]
-    view.ts = row.ts_recv
-    view.ts_exch = row.ts_exch
-    view.instrument = i
-    view.bid_px = row.px
-    view.ask_px = row.arg0
-    view.bid_lots = row.qty
-    view.ask_lots = row.arg1
-    view.best_bid = row.px * instrument.tick_num / instrument.tick_den
-    view.best_ask = row.arg0 * instrument.tick_num / instrument.tick_den
-    view.bid_qty = row.qty * instrument.lot_num / instrument.lot_den
-    view.ask_qty = row.arg1 * instrument.lot_num / instrument.lot_den
-    view.mid = (row.px + row.arg0) * instrument.tick_num / (2.0 * instrument.tick_den)
-    view.spread = (row.arg0 - row.px) * instrument.tick_num / instrument.tick_den
 
 
 @kernel
@@ -243,12 +233,11 @@ def _bar(base: int, wiring: int, row: Any) -> None:
         view.ts_exch = row.ts_exch
         view.instrument = i
         view.close_px = row.px
+        view.open_px = row.id
+        view.high_px = row.arg0
+        view.low_px = row.arg1
         view.lots = row.qty
-        view.open = row.id * instrument.tick_num / instrument.tick_den
-        view.high = row.arg0 * instrument.tick_num / instrument.tick_den
-        view.low = row.arg1 * instrument.tick_num / instrument.tick_den
-        view.close = row.px * instrument.tick_num / instrument.tick_den
-        view.volume = row.qty * instrument.lot_num / instrument.lot_den
+        _grids(view, instrument)
         call_all(base, wiring, ON_BAR)
 
 

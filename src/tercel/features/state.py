@@ -158,8 +158,17 @@ class StateView:
         try:
             value = self._row[name]
         except (ValueError, IndexError):
-            raise AttributeError(f"{type(self).__name__} has no field or method {name!r}") from None
+            return self._derived(name)
         return value.item() if isinstance(value, np.generic) and not isinstance(value, np.void) else value
+
+    def _derived(self, name: str) -> float:
+        """A float that is computed when it is read, as in compiled code."""
+        for field in self._row.dtype.names:
+            formula = DERIVED.get(field, {}).get(name)
+            if formula is not None:
+                whole, num, den = (self._row[part].item() for part in formula)
+                return float(whole) * num / den  # type: ignore[no-any-return]
+        raise AttributeError(f"{type(self).__name__} has no field or method {name!r}")
 
     def __setattr__(self, name: str, value: Any) -> None:
         try:

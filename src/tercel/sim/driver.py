@@ -283,6 +283,14 @@ def simulate(venue: int, base: int, wiring: int, rows: int, n: int, final: int) 
     while True:
         if _logs_full(head):
             return LOG_FULL
+        if head.n_orders == 0 and head.request_head == head.request_tail and head.response_head == head.response_tail:
+            # Nothing of ours is at the venue or on its way: it has nothing to say, so the strategy runs ahead until it
+            # sends something, and the venue catches up to that time in a loop of its own.
+            status = _run_local(venue, base, wiring, rows, n, _last_seen(rows, n) + 1, final)
+            if status == NEED_ROWS:
+                _run_venue(venue, rows, n, ctx.now, final)
+            if status != DONE:
+                return status
         wake = min(ctx.next_timer, _answer_due(venue, head.response_head))
         if head.feed_handlers != 0:
             row_ts = _next_local_row(rows, head.i_local, n)

@@ -82,7 +82,9 @@ def market_row(venue: int, books: int, book_stride: int, own: int, row: Any) -> 
     k = (1 - side) >> 1
     key = side * px
     ours = records(own, 65534, OWN_SIDE)
-    meets = records(book + _SIDES, 2, BOOK_SIDE)[k].best + ours[2 * i + 1 - k].best >= 0
+    sides = records(book + _SIDES, 2, BOOK_SIDE)
+    # Either best may have moved: a bid that goes can bring asks back into view that it had passed over.
+    meets = sides[0].best + ours[2 * i + 1].best >= 0 or sides[1].best + ours[2 * i].best >= 0
     if meets or (key >= ours[2 * i + k].worst and key <= ours[2 * i + k].best):
         _level(venue, row, old)
         return 1
@@ -95,15 +97,15 @@ def _level(venue: int, row: Any, old: int) -> int:
     head = record(venue, VENUE)
     i, side, px = int(row.instrument), int(row.side), row.px
     orders = records(venue + head.off_orders, REST_MAX, SIM_ORDER)
-    best = top(venue, i, 0 if side > 0 else 1)
+    bid, ask = top(venue, i, 0), top(venue, i, 1)
     j = 0
     while j < head.n_orders:
         order = orders[j]
         if order.state == RESTING and order.instrument == i:
-            if order.side == side:
-                if order.px == px:
-                    _queue_depth(venue, head, order, float(old), float(row.qty))
-            elif best > 0 and (best - order.px) * side >= 0:
+            best = ask if order.side > 0 else bid
+            if order.side == side and order.px == px:
+                _queue_depth(venue, head, order, float(old), float(row.qty))
+            if best > 0 and (order.px - best) * order.side >= 0:
                 order.qty += order.hidden
                 order.hidden = 0
                 fill(venue, order, order.px, order.qty, True, BOOK_CROSSED, row.ts_exch)

@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 
+from tercel.jit import DERIVED
 from tercel.features.state import State
 
 __all__ = ["Owner", "UserFunction", "UserSource"]
@@ -180,5 +181,7 @@ def _event_owner(label: str, handler: str) -> Owner:
     from tercel.strategy.contract import HANDLERS
 
     dtype = HANDLERS.get(handler)
-    names = tuple(n for n in (dtype.names or ()) if not n.startswith("_")) if dtype is not None else ()
+    fields = (dtype.names or ()) if dtype is not None else ()
+    derived = [name for field in fields for name in DERIVED.get(field, ())]
+    names = tuple(n for n in (*fields, *derived) if not n.startswith("_"))
     return Owner(label, f"the event of {handler}", names, ())
