@@ -31,8 +31,8 @@ from numba.core.cpu import CPUContext
 from numba.core.errors import NumbaError, UnsupportedBytecodeError
 from numba.core.typing.arraydecl import RecordAttribute
 from numba.core.typing.templates import _OverloadMethodTemplate, infer_getattr, make_overload_attribute_template
-from numba.extending import lower_builtin, overload, type_callable
-from numba.np.arrayobj import populate_array
+from numba.extending import lower_builtin, lower_getattr, overload, type_callable
+from numba.np.arrayobj import populate_array, record_getattr
 
 from tercel.clock import monotonic_ns
 from tercel.config import cache_dir
@@ -57,6 +57,7 @@ __all__ = [
     "package_digest",
     "record",
     "records",
+    "register_derived",
     "register_methods",
     "wrap_callback",
 ]
@@ -543,8 +544,51 @@ def wrap_callback(function: Callable[[int, int, int], int]) -> tuple[int, Any]:
 # --- methods on records -------------------------------------------------------------------------------------------
 
 
-def _field_or_nothing(_self: Any, row: Any, name: str) -> Any:
-    return row.typeof(name) if name in row.fields else None
+#: Marker field -> name -> (integer field, numerator field, denominator field): floats computed when they are read.
+DERIVED: dict[str, dict[str, tuple[str, str, str]]] = {}
+
+
+def register_derived(marker: str, formulas: dict[str, tuple[str, str, str]]) -> None:
+    """Let code read `name` on records with the field `marker` as float(integer) * numerator / denominator.
+
+    What a handler does not read costs nothing; a stored float would cost a division for every event.
+    """
+    DERIVED[marker] = formulas
+    if not COMPILED:
+        return
+    for name in formulas:
+        if name not in _LOWERED:
+            _LOWERED.add(name)
+            lower_getattr(types.Record, name)(_lower_derived(name))
+
+
+_LOWERED: set[str] = set()
+
+
+def _formula(kind: Any, name: str) -> tuple[str, str, str] | None:
+    for field in kind.fields:
+        if field in DERIVED:
+            return DERIVED[field].get(name)
+    return None
+
+
+def _lower_derived(name: str) -> Any:
+    def lower(context: Any, builder: Any, kind: Any, value: Any) -> Any:
+        if name in kind.fields:
+            return record_getattr(context, builder, kind, value, name)
+        formula = _formula(kind, name)
+        assert formula is not None, name
+        whole, num, den = (record_getattr(context, builder, kind, value, field) for field in formula)
+        steps = builder.sitofp(whole, num.type)
+        return builder.fdiv(builder.fmul(steps, num), den)
+
+    return lower
+
+
+def _field_or_nothing(self: Any, record_type: Any, name: str) -> Any:
+    if name in record_type.fields:
+        return record_type.typeof(name)
+    return types.float64 if _formula(record_type, name) is not None else None
 
 
 # Numba raises KeyError for what is no field, before it asks for methods that were offered after its first compilation
