@@ -90,7 +90,7 @@ def _dispatch(arguments: Sequence[str]) -> int:
     parser = _parser(name)
     parser.description = module.DESCRIPTION
     module.add_arguments(parser)
-    options = parser.parse_args(list(arguments[1:]))
+    options = parser.parse_intermixed_args(list(arguments[1:]))
     code: int = module.run(options)
     sys.stdout.flush()
     return code

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["Terminal"]
 
 _REDRAW_NS = 50_000_000
+_QUICK_NS = 300_000_000
 
 
 class Terminal:
@@ -63,27 +64,18 @@ class Terminal:
         self.stderr.print(words, markup=False)
 
     @contextmanager
-    def bar(self, label: str, total: int | None = None) -> Iterator[Callable[[int, int], None]]:
-        """A step with progress: the body calls what it is given with (done, in all)."""
-        if not self.stderr.is_terminal:
-            self.say(label)
-            yield lambda done, total: None
-            return
-        from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+    def bar(self, label: str, *, at_once: bool = False) -> Iterator[Callable[[int, int], None]]:
+        """A step with progress: the body calls what it is given with (done, in all).
 
-        columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
-        with Progress(*columns, console=self.stderr, transient=True) as progress:
-            task = progress.add_task(label, total=total)
-            last_ns = 0
-
-            def tell(done: int, total: int) -> None:
-                nonlocal last_ns
-                now_ns = monotonic_ns()
-                if now_ns - last_ns > _REDRAW_NS or done >= total:
-                    last_ns = now_ns
-                    progress.update(task, completed=done, total=total)
-
-            yield tell
+        Nothing is drawn for a step that is over within a third of a second, unless `at_once`.
+        """
+        step = _Step(self.stderr, label)
+        if at_once:
+            step.draw()
+        try:
+            yield step.tell
+        finally:
+            step.end()
 
     def panel(self, title: str, rows: list[tuple[str, str]]) -> None:
         """Draw a two-column table of facts."""
@@ -99,3 +91,39 @@ class Terminal:
         for name, value in rows:
             table.add_row(escape(name), escape(value))
         self.show(table)
+
+
+class _Step:
+    """One step's progress: a bar on a terminal, a line elsewhere."""
+
+    def __init__(self, console: Console, label: str) -> None:
+        self._console = console
+        self._label = label
+        self._begun_ns = self._last_ns = monotonic_ns()
+        self._progress: Any = None
+        self._task: Any = None
+        self._is_drawn = False
+
+    def draw(self) -> None:
+        self._is_drawn = True
+        if not self._console.is_terminal:
+            self._console.print(self._label, markup=False)
+            return
+        from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+
+        columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
+        self._progress = Progress(*columns, console=self._console, transient=True)
+        self._task = self._progress.add_task(self._label, total=None)
+        self._progress.start()
+
+    def tell(self, done: int, total: int) -> None:
+        now_ns = monotonic_ns()
+        if not self._is_drawn and now_ns - self._begun_ns > _QUICK_NS:
+            self.draw()
+        if self._progress is not None and (now_ns - self._last_ns > _REDRAW_NS or done >= total):
+            self._last_ns = now_ns
+            self._progress.update(self._task, completed=done, total=total)
+
+    def end(self) -> None:
+        if self._progress is not None:
+            self._progress.stop()
