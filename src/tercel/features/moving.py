@@ -85,20 +85,20 @@ class Ema(State):
 class Sma(State):
     """Simple moving average: the mean of the last `window` values.
 
-    The sum is kept with its rounding error, so that it does not drift however long it runs. Before `window` values have
-    come (`ready()` false), `value` is the mean of those there are, and 0.0 before any. O(1).
+    The sum is taken anew from the values each time the ring comes round, so that rounding does not pile up however long
+    it runs. Before `window` values have come (`ready()` false), `value` is the mean of those there are, and 0.0 before
+    any. O(1), amortised.
     """
 
     window: int = 1
     ring: np.ndarray
     i_next: int = 0
     n: int = 0
-    total: ExactSum
+    total: float = 0.0
     value: float = 0.0
 
     def __init__(self, window: int) -> None:
         self.window = window
-        self.total = ExactSum()
         self.ring = np.zeros(ring_capacity(window))
 
     def update(self, x: float) -> float:
@@ -107,14 +107,20 @@ class Sma(State):
         # Locals, because compiled code would read a field again after each store to the ring.
         mask = self.ring.size - 1
         keep = max(1, min(self.window, mask + 1))
-        i, n = self.i_next, self.n
+        i, n, total = self.i_next, self.n, self.total
         while n >= keep:
-            self.total.add(-self.ring[(i - n) & mask])
+            total -= self.ring[(i - n) & mask]
             n -= 1
-        self.total.add(float(x))
-        value = self.total.value() / (n + 1)
+        n += 1
         self.ring[i & mask] = x
-        self.i_next, self.n, self.value = i + 1, n + 1, value
+        total += x
+        i += 1
+        if i & mask == 0:
+            total = 0.0
+            for k in range(i - n, i):
+                total += self.ring[k & mask]
+        value = total / n
+        self.i_next, self.n, self.total, self.value = i, n, total, value
         return value
 
     def ready(self) -> bool:
