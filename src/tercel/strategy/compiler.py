@@ -146,7 +146,7 @@ def _digest_function(digest: Any, function: Any, seen: set[int]) -> None:
         return
     seen.add(id(function))
     code = function.__code__
-    digest.update(code.co_code + repr(code.co_consts).encode() + repr(code.co_names).encode())
+    digest.update(_code_text(code).encode())
     file = Path(code.co_filename)
     if file.is_file():
         digest.update(file.read_bytes())
@@ -156,3 +156,19 @@ def _digest_function(digest: Any, function: Any, seen: set[int]) -> None:
             digest.update(f"{name}={value!r}".encode())
         elif hasattr(value, "py_func") or isinstance(value, types.FunctionType):
             _digest_function(digest, value, seen)
+
+
+def _code_text(code: types.CodeType) -> str:
+    """A function's code as text that is the same in every process.
+
+    The repr of an inner function shows its address, that of a frozenset its order of the day.
+    """
+    constants = []
+    for value in code.co_consts:
+        if isinstance(value, types.CodeType):
+            constants.append(_code_text(value))
+        elif isinstance(value, frozenset):
+            constants.append(repr(sorted(map(repr, value))))
+        else:
+            constants.append(repr(value))
+    return f"{code.co_code!r} {constants} {code.co_names}"

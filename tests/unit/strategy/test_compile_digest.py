@@ -1,0 +1,51 @@
+"""The digest that names a strategy's compiled code: the same in every process, another after an edit."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from tercel.strategy.compiler import _code_text
+
+TEXT = """
+import tercel as tc
+
+class Inner(tc.Strategy):
+    n: int = 0
+
+    def on_trade(self, ctx, trade):
+        if trade.side in {1, 7, -1, 300, 5000}:
+            self.n += 1
+"""
+
+ASK = """
+from solid import Inner
+from tercel.strategy.compiler import _digest
+print(_digest(Inner, Inner().record_dtype(), Inner.handlers()))
+"""
+
+
+def digest_in_a_process(tmp_path: Path, seed: str) -> str:
+    environment = {**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", ASK], env=environment, capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
+def test_the_digest_is_the_same_in_every_process(tmp_path: Path) -> None:
+    (tmp_path / "solid.py").write_text(TEXT)
+    first = digest_in_a_process(tmp_path, "1")
+    assert len(first) == 12
+    assert digest_in_a_process(tmp_path, "2") == first
+    (tmp_path / "solid.py").write_text(TEXT.replace("300", "301"))
+    assert digest_in_a_process(tmp_path, "1") != first
+
+
+def test_inner_functions_and_sets_have_no_addresses_in_their_text() -> None:
+    def outer(x: int) -> list[int]:
+        return [i for i in range(x) if i in {3, 1, 2}]
+
+    text = _code_text(outer.__code__)
+    assert " at 0x" not in text
+    assert "['1', '2', '3']" in text.replace('"', "").replace("\\", "")
