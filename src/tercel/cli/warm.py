@@ -19,7 +19,7 @@ from typing import Any
 from tercel.clock import monotonic_ns
 from tercel.cli.terminal import Terminal
 
-__all__ = ["BACKTEST_ENTRIES", "INFO_ENTRIES", "MARKET_ENTRIES", "all_entries", "warm"]
+__all__ = ["BACKTEST_ENTRIES", "INFO_ENTRIES", "MARKET_ENTRIES", "all_entries", "cold_entries", "warm"]
 
 #: Entries by module: what each kind of run needs.
 BACKTEST_ENTRIES = {
@@ -72,6 +72,11 @@ def all_entries() -> dict[str, tuple[str, ...]]:
         name = entry.function.__module__
         modules[name] = (*modules.get(name, ()), entry.function.__name__)
     return modules
+
+
+def cold_entries(modules: dict[str, tuple[str, ...]]) -> list[str]:
+    """Names of the entries that the cache does not hold."""
+    return [task.message["entry"] for task in _cold_tasks(modules)]
 
 
 def _cold_tasks(modules: dict[str, tuple[str, ...]]) -> list[_Task]:

@@ -1,0 +1,73 @@
+"""`tercel demo`: from nothing to a traded market and a report, in one command without arguments."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+DESCRIPTION = """Simulate a market, let the two-sided quoter trade it with realistic latency, fees and queue position,
+print the summary and write a report. Needs no arguments, no data and no network."""
+
+#: What the demo trades: the library's quoter, a little wider than its default.
+STRATEGY = "quoter"
+SETTINGS = ("qty=0.02", "position_max=0.2", "half_spread=2", "skew=0.5")
+LATENCY_MS, LATENCY_SIGMA = 5.0, 0.4
+MAKER_BP, TAKER_BP = -0.2, 2.0
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument("--seed", type=int, default=7, help="which market (default: 7)")
+    parser.add_argument("--duration", default="30m", metavar="TIME", help="market time (default: 30m)")
+    parser.add_argument("--dir", type=Path, help="where the tape goes (default: the cache directory)")
+    parser.add_argument("--report", type=Path, default=Path("tercel-demo.html"), metavar="FILE.html",
+                        help="where the report goes (default: tercel-demo.html)")  # fmt: skip
+    parser.add_argument("--open", action="store_true", help="open the report in a browser")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Simulate, trade, report, and say what to do next."""
+    from tercel.cli.backtest import run_backtest
+    from tercel.cli.simulate import seconds_of, write_market
+    from tercel.cli.strategy_spec import make_strategies
+    from tercel.cli.terminal import Terminal
+    from tercel.cli.warm import BACKTEST_ENTRIES, MARKET_ENTRIES, warm
+    from tercel.config import cache_dir
+    from tercel.sim.fees import Fees
+    from tercel.sim.latency import Latency, Lognormal
+    from tercel.sim.market import MarketModel
+    from tercel.sim.venue import VenueRules
+
+    terminal = Terminal(json=options.json)
+    duration_s = seconds_of(options.duration)
+    directory = options.dir or cache_dir() / "demo"
+    path = directory / f"demo-{options.seed}-{options.duration}.tape"
+    warm(terminal, MARKET_ENTRIES | BACKTEST_ENTRIES, [STRATEGY])
+    write_market(terminal, path, MarketModel(), seed=options.seed, duration_s=duration_s)
+    legs = {
+        leg: Lognormal(median_ms=LATENCY_MS, sigma=LATENCY_SIGMA, seed=options.seed * 8 + i)
+        for i, leg in enumerate(("new", "amend", "cancel", "response", "fill"))
+    }
+    rules = VenueRules(latency=Latency(**legs), fees=Fees(maker=MAKER_BP, taker=TAKER_BP), queue="power")
+    strategies = make_strategies([STRATEGY], SETTINGS)
+    result = run_backtest(terminal, [STRATEGY], strategies, path, rules=rules, initial_equity=1_000.0)
+    report = result.report(options.report)
+    terminal.emit({**result.to_dict(), "tape": str(path), "report": str(report)})
+    terminal.show(result)
+    terminal.panel("next", _next_steps(path, report))
+    if options.open:
+        import webbrowser
+
+        webbrowser.open(report.resolve().as_uri())
+    return 0
+
+
+def _next_steps(tape: Path, report: Path) -> list[tuple[str, str]]:
+    import tercel.strategy.library.quoter as quoter
+
+    settings = " ".join(f"--set {setting}" for setting in SETTINGS[:2])
+    return [
+        ("look at it", f"open {report} in a browser (or run: tercel demo --open)"),
+        ("change it", f"tercel backtest quoter {tape} {settings} --set skew=2 --latency-ms 20 --maker-bp {MAKER_BP}"),
+        ("write your own", f"copy {quoter.__file__} to mine.py, then: tercel backtest mine.py {tape}"),
+    ]
