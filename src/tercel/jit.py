@@ -147,8 +147,9 @@ def _kernel(function: F, is_cold: bool = False, **options: Any) -> F:
         finally:
             _compiling.pop()
 
+    whole: Any = numba.njit(**settings)(function)
+
     def compile_to_run(*args: Any, **kwargs: Any) -> Any:
-        whole: Any = numba.njit(**settings)(function)
         _compiling.append(whole)
         try:
             return whole._compile_for_args(*args, **kwargs)
@@ -433,7 +434,7 @@ _HANDLER_C = ctypes.CFUNCTYPE(
 def call_handler(address: int, state: int, context: int, event: int, error: int) -> int:
     """Call the handler at `address` with three addresses. 0 is fine; otherwise `error` holds what was raised."""
     result = ctypes.c_int64()
-    return int(_HANDLER_C(address)(ctypes.addressof(result), error, state, context, event))
+    return int(_HANDLER_C(int(address))(ctypes.addressof(result), int(error), int(state), int(context), int(event)))
 
 
 @type_callable(call_handler)

@@ -15,7 +15,6 @@ FUNCTION_LINES_MAX = 70
 LONG_FILES: dict[str, str] = {
     "src/tercel/jit.py": "the only module that may import Numba",
     "src/tercel/strategy/context.py": "every method of ctx, in one place",
-    "src/tercel/sim/exchange.py": "the venue's rules, which call each other in both directions",
     "src/tercel/book/l2.py": "one data structure and the repairs of it",
 }
 #: "file::function" -> why it may be longer.

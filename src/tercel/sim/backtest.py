@@ -25,10 +25,13 @@ from tercel.observe.results import Result
 from tercel.risk.limits import Limits
 from tercel.sim.driver import DONE, ENGINE_ERROR, LOG_FULL, NEED_ROWS, simulate
 from tercel.sim.fees import Fees
+from tercel.sim.fifo import ERROR_L3_FULL
 from tercel.sim.latency import Latency
-from tercel.sim.layout import RING_MAX
+from tercel.sim.layout import L3_LEVEL_MAX, L3_ORDER_MAX, RING_MAX
 from tercel.sim.queue import QueueModel
+from tercel.sim.rows import check_rows
 from tercel.sim.venue import SimulatedVenue, VenueRules
+from tercel.store.channels import channel_counts, select_channels
 from tercel.store.tape import Tape
 from tercel.strategy.contract import Strategy
 
@@ -94,21 +97,29 @@ class Backtest:
             if tape.dtype != EVENT:
                 raise DataError(f"rows must be EVENT rows, found {tape.dtype}")
             rows, found = np.ascontiguousarray(tape), list(instruments)
+            if len(rows) == 0:
+                raise DataError("the rows to run through are none")
+            check_rows(rows, len(found))
+            self._present = set(channel_counts(rows["kind"]))
         else:
             opened = tape if isinstance(tape, Tape) else Tape.open(tape)
             rows, found = opened.rows(channels), list(instruments or opened.instruments)
+            if len(rows) == 0:
+                raise DataError(f"the tape {opened.path} has no rows to run through")
+            if len(found) < len(opened.instruments):
+                raise ConfigError(
+                    f"the tape {opened.path} has {len(opened.instruments)} instruments, not the {len(found)} named"
+                )
+            self._present = set(select_channels(opened.meta.channels, channels))
             self.meta["tape"] = str(opened.path)
             self.meta["source"] = opened.meta.source
-        if len(rows) == 0:
-            raise DataError("the tape has no rows to run through")
+        if self.rules.queue == "fifo" and "orders" not in self._present:
+            raise ConfigError("queue 'fifo' needs a tape with order rows (channel orders); this one has none")
         return rows, found
 
     def _begin(self, sample_s: float | None) -> None:
         """Start the strategies at the earliest time on the tape."""
-        flags = self.rows["flags"]
-        first_exch = int(np.argmax(flags & EXCH != 0))
-        first_local = int(np.argmax(flags & LOCAL != 0))
-        self.start_ns = int(min(self.rows[first_exch]["ts_exch"], self.rows[first_local]["ts_recv"]))
+        self.start_ns = min(self._first(EXCH, "ts_exch"), self._first(LOCAL, "ts_recv"))
         last = self.rows[-1]
         span_ns = int(max(last["ts_exch"], last["ts_recv"])) - self.start_ns
         if sample_s is None:
@@ -121,8 +132,18 @@ class Backtest:
         head["sample_ns"] = sample_ns
         head["next_sample"] = self.start_ns + sample_ns
         handlers = {name for c in self.engine.compiled for name in c.addresses}
-        head["feed_handlers"] = int(bool(handlers.intersection(_FEED_HANDLERS)))
+        # Rows that are no market data (signals, halts) may make the engine send commands without any handler.
+        head["feed_handlers"] = int(bool(handlers.intersection(_FEED_HANDLERS)) or "other" in self._present)
         self.engine.start(self.start_ns)
+
+    def _first(self, flag: int, clock: str) -> int:
+        """Time of the first row that a side sees; the end of time when there is none. Looks no further than it must."""
+        for start in range(0, len(self.rows), _SLICE):
+            part = self.rows[start : start + _SLICE]
+            seen = part["flags"] & flag != 0
+            if seen.any():
+                return int(part[clock][int(np.argmax(seen))])
+        return np.iinfo(np.int64).max
 
     def run(self, progress: Callable[[int, int], None] | None = None) -> Result:
         """Run to the end of the tape. progress(rows done, rows in all) is called now and then."""
@@ -160,8 +181,19 @@ class Backtest:
     def _raise_venue_error(self) -> None:
         error = int(self.venue.head["error"])
         if error == 2:
-            kind, message = raised_exception(int(self.venue._error[0]))
-            raise StrategyRuntimeError(f"the queue model {self.meta['queue']} raised {kind}: {message}")
+            raised = self.venue.queue_raised
+            kind, message = (
+                (type(raised).__name__, str(raised)) if raised else raised_exception(int(self.venue._error[0]))
+            )
+            raise StrategyRuntimeError(
+                f"the queue model {self.meta['queue']} raised {kind}: {message} near {self.engine.now_ns} ns"
+            ) from raised
+        if error == ERROR_L3_FULL:
+            symbol = self.instruments[int(self.venue.head["error_arg"])].symbol
+            raise CapacityError(
+                f"the venue's order book of {symbol} has more than {L3_ORDER_MAX} orders or {L3_LEVEL_MAX} price "
+                f"levels; choose another queue model than fifo"
+            )
         raise CapacityError(
             f"more than {RING_MAX} messages were in flight to or from the simulated venue at "
             f"{self.engine.now_ns} ns; send fewer orders or shorten the latency"

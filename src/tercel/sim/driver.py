@@ -6,8 +6,10 @@ earlier than t plus the fastest entry latency, and an answer the venue gives at 
 fastest answer latency; between such times each side runs through its rows in a tight loop (conservative lookahead, as
 in parallel discrete-event simulation: K. M. Chandy and J. Misra, 1979). With latency zero both go in step.
 
-At equal times: market data at the strategy, then answers, then timers; market data at the venue, then requests in the
-order they were sent. Kernels; `sim.backtest` sets up and visits when a log fills or rows run out.
+At equal times: market data at the strategy, then answers, then timers; market data at the venue, then orders that
+expire, then requests in the order they were sent. The run ends with the last row of the tape: requests and answers on
+their way then still arrive, but what a strategy asks for after that time is not sent any more. Kernels; `sim.backtest`
+sets up and visits when a log fills or rows run out.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ import numpy as np
 from tercel.engine.proposals import mark_x2
 from tercel.engine.step import TIMERS
 from tercel.jit import call_entry, cold_kernel, entry, inline_kernel, kernel, record, records
-from tercel.model.commands import COMMAND, NEW
+from tercel.model.commands import BRACKET, COMMAND, LINK, NEW
 from tercel.model.events import EVENT, EXCH, LOCAL
 from tercel.model.instrument import INSTRUMENT
 from tercel.model.runlog import SAMPLE
@@ -27,16 +29,19 @@ from tercel.orders.lifecycle import ORDER
 from tercel.orders.positions import POSITION, position_equity
 from tercel.orders.table import order_find
 from tercel.sim.answers import ERROR_RING_FULL
-from tercel.sim.exchange import expire, market_row, request
+from tercel.sim.entering import wake
+from tercel.sim.exchange import expire, market_row
 from tercel.sim.latency import leg_latency
 from tercel.sim.layout import LOG_MAX, RING_MAX, VENUE
-from tercel.sim.resting import wake
+from tercel.sim.requests import request
 from tercel.strategy.context import CONTEXT
 
 __all__ = ["DONE", "ENGINE_ERROR", "LOG_FULL", "NEED_ROWS", "VENUE_ERROR", "simulate"]
 
 DONE, NEED_ROWS, LOG_FULL, ENGINE_ERROR, VENUE_ERROR = 0, 1, 2, 3, 4
 INT64_MAX = (1 << 63) - 1
+#: Rows the strategy may run ahead of an idle venue: half of what a second-level cache holds.
+_AHEAD = 4096
 I64 = np.dtype("i8")
 _EVENT_BYTES = EVENT.itemsize
 #: Room a log must have before a phase: what one phase may write at most is drained between phases.
@@ -60,11 +65,14 @@ def _run_venue(venue: int, rows: int, n: int, horizon: int, final: int) -> int:
     events = records(rows, n, EVENT)
     dues = records(venue + head.off_request_due, RING_MAX, I64)
     entry_least = head.entry_least_ns
-    books, book_stride, own = venue + head.off_books, head.book_stride, venue + head.off_own
+    states, own = venue + head.off_states, venue + head.off_own
+    books, book_stride = venue + head.off_books, head.book_stride
     i = head.i_exch
     while True:
         due = dues[head.request_head & (RING_MAX - 1)] if head.request_head < head.request_tail else INT64_MAX
-        stop = min(horizon, due, head.next_expiry)
+        # After the last row nothing expires but what expires before the last request arrives.
+        expiry = head.next_expiry if head.next_expiry <= max(head.end_ns, head.request_last_due) else INT64_MAX
+        stop = min(horizon, due, expiry)
         answered = head.response_tail
         next_row = INT64_MAX if final != 0 else -1
         while i < n:
@@ -77,7 +85,7 @@ def _run_venue(venue: int, rows: int, n: int, horizon: int, final: int) -> int:
                 next_row = ts
                 break
             i += 1
-            if market_row(venue, books, book_stride, own, row) != 0 and head.response_tail != answered:
+            if market_row(venue, states, books, book_stride, own, row) != 0 and head.response_tail != answered:
                 wake(venue, ts)
                 # After an answer the horizon and the expiry may have moved.
                 next_row = ts
@@ -88,19 +96,20 @@ def _run_venue(venue: int, rows: int, n: int, horizon: int, final: int) -> int:
             continue
         if next_row < 0:
             return -1
+        if expiry <= stop and expiry < INT64_MAX:
+            expire(venue, expiry)
+            horizon = min(horizon, _later(_answer_due(venue, answered), entry_least))
+            continue
         if due <= stop and due < INT64_MAX:
-            command = records(venue + head.off_requests, RING_MAX, COMMAND)[head.request_head & (RING_MAX - 1)]
+            slot = head.request_head & (RING_MAX - 1)
+            command = records(venue + head.off_requests, RING_MAX, COMMAND)[slot]
             head.request_head += 1
-            request(venue, command, due)
+            request(venue, command, records(venue + head.off_request_parent, RING_MAX, I64)[slot], due)
             wake(venue, due)
             if head.response_tail != answered:
                 horizon = min(horizon, _later(_answer_due(venue, answered), entry_least))
             continue
-        if head.next_expiry <= stop and head.next_expiry < INT64_MAX:
-            expire(venue, head.next_expiry)
-            horizon = min(horizon, _later(_answer_due(venue, answered), entry_least))
-            continue
-        return min(next_row, due, head.next_expiry)
+        return min(next_row, due, expiry)
 
 
 @inline_kernel
@@ -110,6 +119,21 @@ def _answer_due(venue: int, number: int) -> int:
     if number >= head.response_tail:
         return INT64_MAX
     return records(venue + head.off_responses, RING_MAX, EVENT)[number & (RING_MAX - 1)].ts_recv
+
+
+@cold_kernel
+def _parent_of(base: int, c: int) -> int:
+    """The order that NEW command `c` hangs on by a bracket made in the same step, 0 for none.
+
+    It travels with the order, as a venue's order list would: the child must not trade before it hears of its parent.
+    """
+    ctx = record(base, CONTEXT)
+    commands = records(base + ctx.off_commands, ctx.commands_max, COMMAND)
+    for d in range(c + 1, ctx.n_commands):
+        link = commands[d]
+        if link.kind == LINK and link.id == commands[c].id and link.flags & BRACKET != 0:
+            return link.arg
+    return 0
 
 
 @cold_kernel
@@ -126,9 +150,12 @@ def _drain(venue: int, base: int) -> int:
     dues = records(venue + head.off_request_due, RING_MAX, I64)
     log = records(venue + head.off_log_commands, LOG_MAX, COMMAND)
     log_strategies = records(venue + head.off_log_command_strategies, LOG_MAX, I64)
+    parents = records(venue + head.off_request_parent, RING_MAX, I64)
     earliest = INT64_MAX
     for c in range(ctx.n_commands):
         command = commands[c]
+        if command.ts > head.end_ns:
+            break
         leg = int(command.kind) - NEW if command.kind <= 3 else 0
         due = command.ts + leg_latency(venue, head.off_legs, leg, command.ts)
         due = max(due, head.request_last_due)
@@ -139,6 +166,7 @@ def _drain(venue: int, base: int) -> int:
         slot = head.request_tail & (RING_MAX - 1)
         ring[slot] = command
         dues[slot] = due
+        parents[slot] = _parent_of(base, c) if command.kind == NEW else 0
         head.request_tail += 1
         earliest = min(earliest, _later(due, head.answer_least_ns))
         slot = order_find(orders, ctx.orders_max, command.id)
@@ -278,6 +306,7 @@ def simulate(venue: int, base: int, wiring: int, rows: int, n: int, final: int) 
     """
     head = record(venue, VENUE)
     ctx = record(base, CONTEXT)
+    head.end_ns = INT64_MAX if final == 0 else _last_seen(rows, n)
     if ctx.n_emitted != 0:
         _drain(venue, base)
     while True:
@@ -285,10 +314,13 @@ def simulate(venue: int, base: int, wiring: int, rows: int, n: int, final: int) 
             return LOG_FULL
         if head.n_orders == 0 and head.request_head == head.request_tail and head.response_head == head.response_tail:
             # Nothing of ours is at the venue or on its way: it has nothing to say, so the strategy runs ahead until it
-            # sends something, and the venue catches up to that time in a loop of its own.
-            status = _run_local(venue, base, wiring, rows, n, _last_seen(rows, n) + 1, final)
+            # sends something, and the venue catches up while the rows are still in the cache.
+            ahead = min(n, head.i_local + _AHEAD)
+            status = _run_local(venue, base, wiring, rows, ahead, _last_seen(rows, n) + 1, final if ahead == n else 0)
             if status == NEED_ROWS:
                 _run_venue(venue, rows, n, ctx.now, final)
+                if ahead < n:
+                    continue
             if status != DONE:
                 return status
         wake = min(ctx.next_timer, _answer_due(venue, head.response_head))
@@ -305,7 +337,7 @@ def simulate(venue: int, base: int, wiring: int, rows: int, n: int, final: int) 
         horizon = _later(exch_next, head.answer_least_ns)
         if exch_next == INT64_MAX:
             # The venue has nothing left to do: what is on its way still arrives, and time ends with the last of it.
-            last = max(_last_seen(rows, n), head.request_last_due)
+            last = max(head.end_ns, head.request_last_due)
             horizon = max(last, head.response_last_due) + 1
         status = _run_local(venue, base, wiring, rows, n, horizon, final)
         if status != DONE:

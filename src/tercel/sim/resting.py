@@ -1,52 +1,46 @@
-"""Our orders at the simulated venue: entering, resting, waiting for a trigger, leaving. Kernels.
+"""Our orders at the simulated venue: resting, waiting for a trigger, held for a parent, leaving. Kernels.
 
-Orders lie in one array in order of arrival; that order is their priority among themselves. Per instrument the bounds
-of their prices are kept, so that the rows of a feed pass by with a compare.
+Orders lie in one array in order of arrival; that order is their priority among themselves, so an order that loses its
+place in the queue moves to the end. Per instrument the bounds of their prices are kept, so that the rows of a feed pass
+by with a compare. How an order meets the market is in `sim.entering`.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from tercel.book.l2 import BOOK_SIDE, NO_KEY, book_level, book_next, book_set
+from tercel.book.l2 import BOOK_SIDE, NO_KEY, book_level
 from tercel.jit import call_handler, cold_kernel, kernel, record, records
-from tercel.model.commands import FOK, GTX, ICEBERG, IOC, LIMIT, MARKET, OCO, STOP, STOP_LIMIT
-from tercel.model.events import ACK, CANCELED, EXPIRED
+from tercel.model.commands import REDUCE_ONLY
+from tercel.model.events import AMENDED, CANCELED, EXPIRED
 from tercel.model.instrument import INSTRUMENT
-from tercel.model.reasons import (
-    FOK_UNFILLABLE,
-    IOC_REMAINDER,
-    NO_LIQUIDITY,
-    OCO_SIBLING,
-    PARENT_ENDED,
-    STP_CANCELED,
-    TOOK,
-    WOULD_TAKE,
-)
+from tercel.model.reasons import OCO_SIBLING, PARENT_ENDED, VENUE_REDUCE_ONLY
 from tercel.sim.answers import answer, fill
+from tercel.sim.fifo import fifo_new
 from tercel.sim.layout import OWN_SIDE, REST_MAX, SIM_ORDER, VENUE, VENUE_INSTRUMENT
-from tercel.sim.queue import QUEUE_VIEW, USER, queue_new
+from tercel.sim.queue import FIFO, QUEUE_VIEW, USER, queue_new
 
 __all__ = [
     "HELD",
     "RESTING",
     "WAITING",
+    "WOKEN",
     "bounds",
-    "enter",
+    "fill_whole",
     "find",
     "leave",
+    "reduce",
     "rest",
     "top",
-    "wake",
+    "trim",
 ]
 
-#: WOKEN: the parent has filled, the child enters the market before the venue does anything else.
-RESTING, WAITING, HELD, WOKEN = 1, 2, 3, 4
+#: WAITING: for a trigger. HELD: for its parent, or on its way into the market. WOKEN: the parent has filled, the order
+#: enters the market before the venue does anything else. ENDED, FILLED: gone as soon as what hangs on it is settled.
+RESTING, WAITING, HELD, WOKEN, ENDED, FILLED = 1, 2, 3, 4, 5, 6
 INT64_MAX = (1 << 63) - 1
 _FAR = 1 << 60
 _SIDES = 64
-#: Self-trade prevention of the venue: off, end the newer order, end the older.
-STP_OFF, STP_NEWEST, STP_OLDEST = 0, 1, 2
 
 
 @kernel
@@ -119,49 +113,126 @@ def _drop(venue: int, j: int) -> int:
 
 
 @cold_kernel
-def leave(venue: int, j: int, filled: bool, ts: int) -> int:
-    """Order `j` has ended: take it out, and settle the orders linked to it.
+def _to_back(venue: int, j: int) -> int:
+    """Move order `j` behind all others. Returns its new index."""
+    head = record(venue, VENUE)
+    orders = records(venue + head.off_orders, REST_MAX, SIM_ORDER)
+    # The place behind the last is always free: one less than REST_MAX is taken.
+    orders[head.n_orders] = orders[j]
+    head.n_orders += 1
+    _drop(venue, j)
+    return head.n_orders - 1
 
-    An OCO sibling of an order that filled is canceled; a bracket's children wake up when the parent filled and end
-    when it ended unfilled. Linked orders that end settle theirs in turn.
+
+@cold_kernel
+def _settle_links(venue: int, id: int, sibling: int, filled: bool, ts: int) -> int:
+    """What hangs on the order `id` that has ended: the other of its pair when it filled, and its children."""
+    head = record(venue, VENUE)
+    orders = records(venue + head.off_orders, REST_MAX, SIM_ORDER)
+    for m in range(head.n_orders):
+        other = orders[m]
+        if other.state >= ENDED:
+            continue
+        if filled and sibling != 0 and other.id == sibling:
+            answer(venue, CANCELED, other, other.px, other.qty + other.hidden, OCO_SIBLING, ts)
+            other.state = ENDED
+        elif other.parent == id:
+            if filled:
+                other.parent = 0
+                other.state = WOKEN
+                head.n_woken += 1
+            else:
+                answer(venue, CANCELED, other, other.px, other.qty + other.hidden, PARENT_ENDED, ts)
+                other.state = ENDED
+    return 0
+
+
+@cold_kernel
+def leave(venue: int, j: int, filled: bool, ts: int) -> int:
+    """Order `j` has ended, `filled` when nothing of it is left: take it out, and settle the orders linked to it.
+
+    The other order of a pair is canceled when this one filled; the children of a bracket wake when it filled and end
+    when it ended otherwise. Linked orders that end settle theirs in turn. Indexes of orders change: callers in a loop
+    start over.
     """
     head = record(venue, VENUE)
     orders = records(venue + head.off_orders, REST_MAX, SIM_ORDER)
-    instrument = orders[j].instrument
-    id = orders[j].id
-    sibling = orders[j].link if orders[j].link_kind == OCO else 0
-    _drop(venue, j)
-    if filled and sibling != 0:
-        m = find(venue, sibling)
-        if m >= 0:
-            answer(venue, CANCELED, orders[m], 0, orders[m].qty + orders[m].hidden, OCO_SIBLING, ts)
-            _drop(venue, m)
+    orders[j].state = FILLED if filled else ENDED
     m = 0
     while m < head.n_orders:
-        child = orders[m]
-        if child.state == HELD and child.link == id:
-            if filled:
-                child.state = WOKEN
-                child.link = 0
-                head.n_woken += 1
-            else:
-                answer(venue, CANCELED, child, 0, child.qty + child.hidden, PARENT_ENDED, ts)
-                _drop(venue, m)
-                continue
-        m += 1
-    bounds(venue, instrument)
+        if orders[m].state < ENDED:
+            m += 1
+            continue
+        instrument, id, sibling = orders[m].instrument, orders[m].id, orders[m].sibling
+        whole = orders[m].state == FILLED
+        _drop(venue, m)
+        _settle_links(venue, id, sibling, whole, ts)
+        bounds(venue, instrument)
+        m = 0
+    return 0
+
+
+@cold_kernel
+def trim(venue: int, order: Any) -> int:
+    """Cut a reduce-only order to the position it may still reduce. Returns the lots cut; its `qty` may be 0 then."""
+    if order.flags & REDUCE_ONLY == 0:
+        return 0
+    head = record(venue, VENUE)
+    state = records(venue + head.off_states, head.n_instruments, VENUE_INSTRUMENT)[order.instrument]
+    room = max(0, -state.position * order.side)
+    total = order.qty + order.hidden
+    if total <= room:
+        return 0
+    if room <= order.qty:
+        order.qty = room
+        order.hidden = 0
+    else:
+        order.hidden = room - order.qty
+    return total - room
+
+
+@cold_kernel
+def reduce(venue: int, j: int, ts: int) -> int:
+    """Order `j` is about to trade: cut it first where it is reduce-only. Returns 1 when that ended it, else 0."""
+    head = record(venue, VENUE)
+    order = records(venue + head.off_orders, REST_MAX, SIM_ORDER)[j]
+    cut = trim(venue, order)
+    if cut == 0:
+        return 0
+    if order.qty == 0:
+        answer(venue, EXPIRED, order, order.px, cut, VENUE_REDUCE_ONLY, ts)
+        leave(venue, j, False, ts)
+        return 1
+    answer(venue, AMENDED, order, order.px, order.qty + order.hidden, VENUE_REDUCE_ONLY, ts)
+    return 0
+
+
+@cold_kernel
+def fill_whole(venue: int, j: int, px: int, reason: int, ts: int) -> int:
+    """The resting order `j` fills with all it has, hidden size too, at `px`, and is gone."""
+    head = record(venue, VENUE)
+    order = records(venue + head.off_orders, REST_MAX, SIM_ORDER)[j]
+    if reduce(venue, j, ts) != 0:
+        return 0
+    order.qty += order.hidden
+    order.hidden = 0
+    fill(venue, order, px, order.qty, True, reason, ts)
+    leave(venue, j, True, ts)
     return 0
 
 
 @cold_kernel
 def rest(venue: int, j: int) -> int:
-    """Order `j` goes to the end of its level's queue."""
+    """Order `j` goes to the end of its level's queue, and behind all our others. Indexes of orders change."""
     head = record(venue, VENUE)
+    j = _to_back(venue, j)
     order = records(venue + head.off_orders, REST_MAX, SIM_ORDER)[j]
     book = venue + head.off_books + order.instrument * head.book_stride
     order.state = RESTING
     level = float(book_level(book, order.side, order.px))
-    if head.queue_model == USER and head.queue_new_fn != 0:
+    if head.queue_model == FIFO:
+        fifo_new(venue, order)
+    elif head.queue_model == USER and head.queue_new_fn != 0:
         view = record(venue + head.off_queue_view, QUEUE_VIEW)
         instrument = records(venue + head.off_instruments, head.n_instruments, INSTRUMENT)[order.instrument]
         view.ahead, view.traded, view.old, view.new, view.qty = level, 0.0, level, level, 0.0
@@ -174,140 +245,4 @@ def rest(venue: int, j: int) -> int:
     else:
         queue_new(order, level)
     bounds(venue, order.instrument)
-    return 0
-
-
-@cold_kernel
-def _available(venue: int, order: Any) -> int:
-    """Lots displayed on the other side up to the order's price (all of it for a market order)."""
-    head = record(venue, VENUE)
-    k = 1 if order.side > 0 else 0
-    book = venue + head.off_books + order.instrument * head.book_stride
-    key = records(book + _SIDES, 2, BOOK_SIDE)[k].best
-    if key == NO_KEY:
-        return order.qty
-    total = 0
-    while key != NO_KEY and total < order.qty:
-        px = key if k == 0 else -key
-        if order.type != MARKET and (px - order.px) * order.side > 0:
-            break
-        total += book_level(book, -order.side, px)
-        key = book_next(book, k, key)
-    return total
-
-
-@cold_kernel
-def _take(venue: int, order: Any, ts: int) -> int:
-    """Trade a crossing order: whole at the best without partial fills, else level by level up to its price."""
-    head = record(venue, VENUE)
-    k = 1 if order.side > 0 else 0
-    book = venue + head.off_books + order.instrument * head.book_stride
-    key = records(book + _SIDES, 2, BOOK_SIDE)[k].best
-    if head.partial == 0 or key == NO_KEY:
-        px = top(venue, order.instrument, k)
-        if px > 0:
-            state = records(venue + head.off_states, head.n_instruments, VENUE_INSTRUMENT)[order.instrument]
-            lots = order.qty
-            if head.partial != 0 and state.has_bars == 0:
-                lots = min(lots, state.ask_lots if k == 1 else state.bid_lots)
-            if lots > 0:
-                fill(venue, order, px, lots, False, TOOK, ts)
-        return 0
-    while key != NO_KEY and order.qty > 0:
-        px = key if k == 0 else -key
-        if order.type != MARKET and (px - order.px) * order.side > 0:
-            break
-        size = book_level(book, -order.side, px)
-        lots = min(order.qty, size)
-        fill(venue, order, px, lots, False, TOOK, ts)
-        if head.consume != 0:
-            book_set(book, -order.side, px, size - lots)
-        key = book_next(book, k, key)
-    return 0
-
-
-@cold_kernel
-def _self_trade(venue: int, j: int, ts: int) -> int:
-    """End whom the venue's self-trade prevention ends. Returns the order's index now, -1 when it was the one."""
-    head = record(venue, VENUE)
-    orders = records(venue + head.off_orders, REST_MAX, SIM_ORDER)
-    m = 0
-    while m < head.n_orders:
-        other = orders[m]
-        order = orders[j]
-        meets = order.type == MARKET or (order.px - other.px) * order.side >= 0
-        if m != j and other.state == RESTING and other.instrument == order.instrument and other.side == -order.side:
-            if meets:
-                if head.self_trade == STP_NEWEST:
-                    answer(venue, EXPIRED, order, 0, order.qty + order.hidden, STP_CANCELED, ts)
-                    leave(venue, j, False, ts)
-                    return -1
-                answer(venue, EXPIRED, other, 0, other.qty + other.hidden, STP_CANCELED, ts)
-                id = order.id
-                leave(venue, m, False, ts)
-                j = find(venue, id)
-                m = -1
-        m += 1
-    return j
-
-
-@cold_kernel
-def enter(venue: int, j: int, acknowledge: bool, ts: int) -> int:
-    """Order `j`, a LIMIT, MARKET or ICEBERG by now, meets the market at time `ts`: it takes, rests or ends."""
-    head = record(venue, VENUE)
-    orders = records(venue + head.off_orders, REST_MAX, SIM_ORDER)
-    order = orders[j]
-    order.state = HELD
-    if order.type == STOP:
-        order.type = MARKET
-    elif order.type == STOP_LIMIT:
-        order.type = LIMIT
-    best = top(venue, order.instrument, 1 if order.side > 0 else 0)
-    crosses = best > 0 and (order.type == MARKET or (order.px - best) * order.side >= 0)
-    if crosses and order.tif == GTX:
-        answer(venue, EXPIRED, order, order.px, order.qty + order.hidden, WOULD_TAKE, ts)
-        leave(venue, j, False, ts)
-        return 0
-    if order.tif == FOK and (not crosses or (head.partial != 0 and _available(venue, order) < order.qty)):
-        answer(venue, EXPIRED, order, order.px, order.qty, FOK_UNFILLABLE, ts)
-        leave(venue, j, False, ts)
-        return 0
-    if head.self_trade != STP_OFF and crosses:
-        j = _self_trade(venue, j, ts)
-        if j < 0:
-            return 0
-        order = orders[j]
-    if acknowledge:
-        answer(venue, ACK, order, order.px, order.qty + order.hidden, 0, ts)
-    if crosses:
-        if order.type == ICEBERG:
-            order.qty += order.hidden
-            order.hidden = 0
-        _take(venue, order, ts)
-        if order.qty == 0:
-            leave(venue, j, True, ts)
-            return 0
-    if order.type == MARKET or order.tif == IOC or order.tif == FOK:
-        reason = NO_LIQUIDITY if order.type == MARKET else IOC_REMAINDER
-        answer(venue, EXPIRED, order, order.px, order.qty, reason, ts)
-        leave(venue, j, False, ts)
-        return 0
-    if order.type == ICEBERG and order.hidden == 0 and order.qty > order.show:
-        order.hidden = order.qty - order.show
-        order.qty = order.show
-    rest(venue, j)
-    return 0
-
-
-@cold_kernel
-def wake(venue: int, ts: int) -> int:
-    """Enter the orders whose parent has just filled; they may fill in turn. Called after whatever may fill."""
-    head = record(venue, VENUE)
-    orders = records(venue + head.off_orders, REST_MAX, SIM_ORDER)
-    while head.n_woken > 0:
-        head.n_woken -= 1
-        for j in range(head.n_orders):
-            if orders[j].state == WOKEN:
-                enter(venue, j, False, ts)
-                break
     return 0

@@ -12,6 +12,7 @@ import msgspec
 import numpy as np
 
 from tercel.book.l2 import book_init
+from tercel.book.l3_layout import l3_init
 from tercel.config import Capacity
 from tercel.engine.step import engine_step
 from tercel.errors import ConfigError
@@ -22,7 +23,17 @@ from tercel.model.instrument import INSTRUMENT, Instrument
 from tercel.model.runlog import SAMPLE
 from tercel.sim.fees import Fees
 from tercel.sim.latency import LEG, LEGS, Latency
-from tercel.sim.layout import LOG_MAX, OWN_SIDE, SIM_ORDER, TIER, VENUE, VENUE_INSTRUMENT, lay_out
+from tercel.sim.layout import (
+    L3_LEVEL_MAX,
+    L3_ORDER_MAX,
+    LOG_MAX,
+    OWN_SIDE,
+    SIM_ORDER,
+    TIER,
+    VENUE,
+    VENUE_INSTRUMENT,
+    lay_out,
+)
 from tercel.sim.queue import QUEUE_MODELS, QUEUE_VIEW, USER, QueueModel
 
 __all__ = ["SimulatedVenue", "VenueRules"]
@@ -36,10 +47,11 @@ class VenueRules(msgspec.Struct, frozen=True, kw_only=True):
     """How the simulated venue behaves.
 
     latency: of each leg. fees: maker and taker, with tiers. queue: "risk_averse", "power", "power2", "power3", "log",
-    "log2", or a QueueModel of your own. queue_n: exponent of the power family. partial_fills: fill in parts and walk
-    the book; off, an order fills whole or not at all, takers at the best price. consume: own takes remove displayed
-    size until the feed next states the level. self_trade: "off", "newest" or "oldest" is ended. message_rate: messages
-    the venue takes in each `message_window_s`, 0 without limit.
+    "log2", "fifo" (exact, on tapes with order rows) or a QueueModel of your own. queue_n: exponent of the power family.
+    partial_fills: fill in parts and walk the book; off, an order fills whole or not at all, takers at the best price.
+    consume: own takes remove displayed size until the feed next states the level. self_trade: "off", or whether the
+    "newest" or the "oldest" ends when an own order's price meets a resting own order's. message_rate: messages the
+    venue takes in each `message_window_s`, 0 without limit.
     """
 
     latency: Latency = Latency()
@@ -54,9 +66,8 @@ class VenueRules(msgspec.Struct, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         """Refuse unknown names and values out of range."""
-        if isinstance(self.queue, str) and (self.queue not in QUEUE_MODELS or self.queue == "fifo"):
-            known = ", ".join(name for name in QUEUE_MODELS if name != "fifo")
-            raise ConfigError(f"queue must be one of {known} or a QueueModel, found {self.queue!r}")
+        if not isinstance(self.queue, QueueModel) and self.queue not in QUEUE_MODELS:
+            raise ConfigError(f"queue must be one of {', '.join(QUEUE_MODELS)} or a QueueModel, found {self.queue!r}")
         if self.self_trade not in _STP:
             raise ConfigError(f"self_trade must be one of {', '.join(_STP)}, found {self.self_trade!r}")
         if not self.queue_n > 0:
@@ -70,20 +81,30 @@ def _venue_book_init(address: int, depth_ticks: int, far_levels: int) -> int:
     return book_init(address, depth_ticks, far_levels)
 
 
+@entry
+def _venue_l3_init(address: int, order_max: int, level_max: int) -> int:
+    return l3_init(address, order_max, level_max)
+
+
 class SimulatedVenue:
     """One venue's memory: books, our orders there, messages in flight, logs."""
 
     def __init__(self, instruments: Sequence[Instrument], rules: VenueRules, capacity: Capacity) -> None:
         self.instruments = list(instruments)
         self.rules = rules
+        # One phase between two looks at the logs may fill half of them.
+        for what, n in (("capacity commands", capacity.commands), ("number of instruments", len(self.instruments))):
+            if n > LOG_MAX // 2:
+                raise ConfigError(f"the simulated venue takes a {what} of at most {LOG_MAX // 2}, found {n}")
         points = rules.latency.points()
         tiers = [_tiers(rules.fees, instrument) for instrument in instruments]
-        offsets, stride, size = lay_out(
+        offsets, stride, l3_stride, size = lay_out(
             len(self.instruments),
             capacity.depth_ticks,
             capacity.far_levels,
             sum(len(p) for p in points),
             len(tiers[0]),
+            with_l3=rules.queue == "fifo",
         )
         self._memory = np.zeros(size + 4096, np.uint8)
         start = -address_of(self._memory) % 4096
@@ -91,12 +112,16 @@ class SimulatedVenue:
         self.base = address_of(self.block)
         self._offsets = offsets
         self._keep: list[Any] = []
-        self._set_head(offsets, stride, size, len(tiers[0]))
+        self._set_head(offsets, size, len(tiers[0]))
+        self.head["book_stride"], self.head["l3_stride"] = stride, l3_stride
         self._set_latency(points, offsets["points"])
         for i, instrument in enumerate(self.instruments):
             self.part("instruments", INSTRUMENT, i + 1)[i] = instrument.row()
             self._set_instrument(i, tiers[i])
             _venue_book_init(self.book_address(i), capacity.depth_ticks, capacity.far_levels)
+            if l3_stride:
+                _venue_l3_init(self.base + offsets["l3"] + i * l3_stride, L3_ORDER_MAX, L3_LEVEL_MAX)
+        self.queue_raised: BaseException | None = None
         self._error = np.zeros(2, np.int64)
         self._set_queue()
 
@@ -118,11 +143,10 @@ class SimulatedVenue:
         """Our orders at the venue now; a view."""
         return self.part("orders", SIM_ORDER, int(self.head["n_orders"]))
 
-    def _set_head(self, offsets: dict[str, int], stride: int, size: int, n_tiers: int) -> None:
+    def _set_head(self, offsets: dict[str, int], size: int, n_tiers: int) -> None:
         head, rules = self.head, self.rules
         head["size"] = size
         head["n_instruments"] = len(self.instruments)
-        head["book_stride"] = stride
         for name, offset in offsets.items():
             if f"off_{name}" in VENUE.names:  # type: ignore[operator]
                 head[f"off_{name}"] = offset
@@ -193,7 +217,11 @@ class SimulatedVenue:
             view = view_class(model)
 
             def call(state: int, queue: int, _unused: int) -> int:
-                function(view(record(state, dtype)), StateView(record(queue, QUEUE_VIEW)))
+                try:
+                    function(view(record(state, dtype)), StateView(record(queue, QUEUE_VIEW)))
+                except Exception as error:
+                    self.queue_raised = error
+                    return 1
                 return 0
 
             address, kept = wrap_callback(call)
