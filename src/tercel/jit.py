@@ -147,9 +147,12 @@ def _kernel(function: F, is_cold: bool = False, **options: Any) -> F:
         finally:
             _compiling.pop()
 
-    whole: Any = numba.njit(**settings)(function)
+    whole: Any = None
 
     def compile_to_run(*args: Any, **kwargs: Any) -> Any:
+        nonlocal whole
+        if whole is None:
+            whole = numba.njit(**settings)(function)
         _compiling.append(whole)
         try:
             return whole._compile_for_args(*args, **kwargs)
