@@ -80,15 +80,15 @@ def cold_entries(modules: dict[str, tuple[str, ...]]) -> list[str]:
 
 
 def _cold_tasks(modules: dict[str, tuple[str, ...]]) -> list[_Task]:
-    from tercel.jit import Entry
+    from tercel.jit import ENTRIES
 
+    for name in modules:
+        importlib.import_module(name)
     tasks = []
-    for module_name, names in modules.items():
-        module = importlib.import_module(module_name)
-        for name in names:
-            made: Entry = getattr(module, name)
-            if not made.is_cached():
-                tasks.append(_Task({"entry": made.name, "module": module_name}, _EXPECTED_S.get(name, _SMALL_S)))
+    for entry in ENTRIES:
+        module, name = entry.function.__module__, entry.function.__name__
+        if name in modules.get(module, ()) and not entry.is_cached():
+            tasks.append(_Task({"entry": entry.name, "module": module}, _EXPECTED_S.get(name, _SMALL_S)))
     return tasks
 
 
