@@ -16,7 +16,7 @@ from typing import Any, ClassVar, get_type_hints
 import numpy as np
 
 from tercel.errors import StrategyError
-from tercel.jit import register_methods
+from tercel.jit import DERIVED, register_methods
 
 __all__ = ["State", "StateView", "source_digest", "view_class"]
 
