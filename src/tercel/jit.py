@@ -14,6 +14,7 @@ import ctypes
 import hashlib
 import inspect
 import os
+import types as pytypes
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -52,6 +53,7 @@ __all__ = [
     "cycle_counter",
     "entry",
     "inline_kernel",
+    "interpreted",
     "kernel",
     "kernel_cache_dir",
     "package_digest",
@@ -222,6 +224,36 @@ def inline_kernel(function: F) -> F:
 def cold_kernel(function: F) -> F:
     """As `kernel`, but never inlined: for what is large and rarely runs. Keeps loops small and compiling short."""
     return _kernel(function, is_cold=True) if COMPILED else function
+
+
+def interpreted(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The plain Python behind a function: each kernel it names, all the way down, replaced by its own plain function.
+
+    For code that runs in the interpreter in a process whose kernels are compiled, on objects that Numba has no type
+    for. A function that names no kernel is returned as it is.
+    """
+    plain: Any = getattr(function, "py_func", function)
+    if not COMPILED or not isinstance(plain, pytypes.FunctionType):
+        return plain  # type: ignore[no-any-return]
+    if plain in _PLAIN:
+        return _PLAIN[plain]
+    scope = dict(plain.__globals__)
+    twin = pytypes.FunctionType(plain.__code__, scope, plain.__name__, plain.__defaults__, plain.__closure__)
+    twin.__kwdefaults__ = plain.__kwdefaults__
+    _PLAIN[plain] = twin
+    is_other = False
+    for name in plain.__code__.co_names:
+        value = scope.get(name)
+        is_ours = isinstance(value, pytypes.FunctionType) and value.__module__.startswith("tercel.")
+        if is_ours or hasattr(value, "py_func"):
+            scope[name] = interpreted(value)
+            is_other |= scope[name] is not value
+    if not is_other:
+        _PLAIN[plain] = plain
+    return _PLAIN[plain]
+
+
+_PLAIN: dict[Any, Callable[..., Any]] = {}
 
 
 class Entry:

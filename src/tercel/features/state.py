@@ -16,7 +16,7 @@ from typing import Any, ClassVar, get_type_hints
 import numpy as np
 
 from tercel.errors import StrategyError
-from tercel.jit import DERIVED, register_methods
+from tercel.jit import DERIVED, interpreted, register_methods
 
 __all__ = ["State", "StateView", "source_digest", "view_class"]
 
@@ -184,5 +184,6 @@ def view_class(state: State) -> type[StateView]:
         for name in type(state).annotations()
         if isinstance(value := getattr(state, name), State)
     }
-    body: dict[str, Any] = {"__slots__": (), "_nested": nested, **type(state).record_methods()}
+    body: dict[str, Any] = {"__slots__": (), "_nested": nested}
+    body |= {name: interpreted(method) for name, method in type(state).record_methods().items()}
     return type(type(state).__name__, (StateView,), body)

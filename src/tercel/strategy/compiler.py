@@ -17,7 +17,7 @@ import numpy as np
 
 from tercel.errors import StrategyError
 from tercel.features.state import source_digest, view_class
-from tercel.jit import COMPILED, KernelError, compile_handler, kernel_cache_dir, record, wrap_callback
+from tercel.jit import COMPILED, KernelError, compile_handler, interpreted, kernel_cache_dir, record, wrap_callback
 from tercel.strategy.context import CONTEXT, ContextView
 from tercel.strategy.contract import HANDLERS, Strategy
 
@@ -115,6 +115,8 @@ def _interpreted(
 
 def _callback(function: Any, dtype: np.dtype, state_view: Any, event: np.dtype | None, raised: Raised) -> Any:
     from tercel.features.state import StateView
+
+    function = interpreted(function)
 
     def call(state: int, context: int, view: int) -> int:
         arguments = [state_view(record(state, dtype)), ContextView(record(context, CONTEXT))]

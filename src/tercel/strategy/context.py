@@ -14,7 +14,7 @@ import numpy as np
 
 from tercel.book.l2 import BOOK_SIDE, NO_KEY, book_level, book_next
 from tercel.features.state import StateView
-from tercel.jit import addressof_record, inline_kernel, kernel, records, register_methods
+from tercel.jit import addressof_record, inline_kernel, interpreted, kernel, records, register_methods
 from tercel.model.commands import (
     AMEND,
     BRACKET,
@@ -539,4 +539,4 @@ class ContextView(StateView):
 
 
 for _name, _function in METHODS.items():
-    setattr(ContextView, _name, _function)
+    setattr(ContextView, _name, interpreted(_function))
