@@ -43,8 +43,9 @@ _FAR_MAX = 1 << 22
 class BookEnd(msgspec.Struct, frozen=True, kw_only=True):
     """One instrument's book after the last row.
 
-    instrument: index. n_messages: depth messages. n_crossings: times a new level met the other side. bids, asks: (px ticks, lots) of every level in view, best first. n_bids, n_asks: levels held. fault:
-    status of the book's integrity check, 0 is sound.
+    instrument: index. n_messages: depth messages. n_crossings: times a new level met the other side. bids, asks: (px
+    ticks, lots) of every level in view, best first. n_bids, n_asks: levels held. fault: status of the book's integrity
+    check, 0 is sound.
     """
 
     instrument: int

@@ -60,8 +60,8 @@ def add_venue_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments that say how the simulated venue behaves."""
     venue = parser.add_argument_group("the simulated venue")
     venue.add_argument("--latency-ms", type=float, default=0.0, help="each way, milliseconds (default: 0)")
-    venue.add_argument("--latency-sigma", type=float, metavar="S", help="make it lognormal: --latency-ms is the median,\n"
-                       "S the deviation of its logarithm")  # fmt: skip
+    venue.add_argument("--latency-sigma", type=float, metavar="S", help="make it lognormal: --latency-ms is\n"
+                       "the median, S the deviation of its logarithm")  # fmt: skip
     venue.add_argument("--maker-bp", type=float, default=0.0, help="maker fee, basis points (default: 0)")
     venue.add_argument("--taker-bp", type=float, default=0.0, help="taker fee, basis points (default: 0)")
     venue.add_argument("--queue", default="power", help="queue model: risk_averse, power, power2, power3, log, log2\n"

@@ -13,7 +13,7 @@ pip install 'tercel[bench]'."""
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.add_argument("questions", nargs="*", metavar="QUESTION", help="which to ask (default: all that can be asked)")
+    parser.add_argument("questions", nargs="*", metavar="QUESTION", help="which to ask (default: all)")
     parser.add_argument("--tape", type=Path, help="a tape, or the raw capture, of the BTCUSDT perpetual;\n"
                         "without it the questions on a real tape are left out")  # fmt: skip
     parser.add_argument("--ticks", type=Path, help="a zip of EURUSD quotes (default: synthetic quotes)")

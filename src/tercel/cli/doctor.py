@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from tercel.cli.terminal import Terminal
 
-DESCRIPTION = """Check this installation: versions, processor, cache, kernels, clock, and a self-test that runs one strategy
-compiled and interpreted and compares every byte of state. Exit code 1 when something is broken."""
+DESCRIPTION = """Check this installation: versions, processor, cache, kernels, clock, and a self-test that runs one
+strategy compiled and interpreted and compares every byte of state. Exit code 1 when something is broken."""
 
 OK, NOTE, BROKEN = "ok", "note", "broken"
 

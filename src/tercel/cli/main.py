@@ -138,7 +138,7 @@ def run(arguments: Sequence[str]) -> int:
     except MemoryError as error:
         return _fail(error, 5, "out of memory: use a shorter tape or smaller capacities", arguments)
     except Exception as error:
-        words = f"{type(error).__name__}: {error}; this is a bug in tercel: run the command again with --debug and report it"
+        words = f"{type(error).__name__}: {error}; this is a bug in tercel: run again with --debug and report it"
         return _fail(error, 1, words, arguments)
 
 

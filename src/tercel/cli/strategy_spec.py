@@ -48,7 +48,9 @@ def load_class(spec: str) -> type[Strategy]:
     if not name:
         if len(classes) == 1:
             return next(iter(classes.values()))
-        raise ConfigError(f"{place} has {len(classes)} strategies ({', '.join(classes) or 'none'}): name one as {place}:Class")
+        raise ConfigError(
+            f"{place} has {len(classes)} strategies ({', '.join(classes) or 'none'}): name one as {place}:Class"
+        )
     found = getattr(module, name, None)
     if not (isinstance(found, type) and issubclass(found, Strategy)):
         raise ConfigError(f"{place} has no strategy {name!r}; it has: {', '.join(classes) or 'none'}")
@@ -150,7 +152,7 @@ def _parameters(cls: type[Strategy]) -> list[str]:
 def _arguments(state: Any) -> list[str]:
     if state is None or not hasattr(type(state), "record_methods"):
         return []
-    return [name for name in inspect.signature(type(state)).parameters]
+    return list(inspect.signature(type(state)).parameters)
 
 
 def _value(cls: type[Strategy], field: str, argument: str, text: str, set_before: dict[str, Any]) -> Any:
@@ -158,7 +160,7 @@ def _value(cls: type[Strategy], field: str, argument: str, text: str, set_before
     where = f"--set {field}{'.' if argument else ''}{argument}={text}"
     if kind in (float, int, bool) and not argument:
         return _number(kind, text, where)
-    default = set_before.get(field, getattr(cls, field, None))
+    default: Any = set_before.get(field, getattr(cls, field, None))
     if argument not in _arguments(default):
         raise ConfigError(f"{where}: {cls.__name__} takes {', '.join(_parameters(cls))}")
     given: dict[str, Any] = {}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ def counted(counts: dict[str, int]) -> str:
 
 
 def _moment(ts_ns: int) -> str:
-    moment = datetime.fromtimestamp(ts_ns // 1_000_000_000, timezone.utc)
+    moment = datetime.fromtimestamp(ts_ns // 1_000_000_000, UTC)
     return f"{moment:%Y-%m-%d %H:%M:%S}.{ts_ns % 1_000_000_000:09d}"
 
 
@@ -41,7 +41,9 @@ def quick_facts(tape: Tape) -> list[tuple[str, str]]:
         words = f"{meta.clock_correction_ns:,} ns added to receive times: the recorder's clock ran behind the venue's"
         facts += [("clock correction", words)]
     if meta.quote_lead_ns:
-        facts += [("quote lead", f"{meta.quote_lead_ns:,} ns: the earliest quote still precedes its venue time by this")]
+        facts += [
+            ("quote lead", f"{meta.quote_lead_ns:,} ns: the earliest quote still precedes its venue time by this")
+        ]
     facts += [("gaps in update ids", f"{meta.n_gaps:,}" if meta.n_gaps else "none")]
     facts += [(f"  line {gap.line}", gap.what) for gap in meta.gaps[:5]]
     if meta.skipped:

@@ -16,20 +16,25 @@ import threading
 from collections.abc import Sequence
 from typing import Any
 
-from tercel.clock import monotonic_ns
 from tercel.cli.terminal import Terminal
+from tercel.clock import monotonic_ns
 
 __all__ = ["BACKTEST_ENTRIES", "INFO_ENTRIES", "MARKET_ENTRIES", "all_entries", "cold_entries", "warm"]
 
 #: Entries by module: what each kind of run needs.
-BACKTEST_ENTRIES = {
+BACKTEST_ENTRIES: dict[str, tuple[str, ...]] = {
     "tercel.engine.step": ("engine_step",),
     "tercel.sim.driver": ("simulate",),
     "tercel.engine.engine": ("_book_init",),
     "tercel.sim.venue": ("_venue_book_init",),
 }
-MARKET_ENTRIES = {"tercel.sim.market_flow": ("market_run", "market_open", "market_snapshot")}
-INFO_ENTRIES = {"tercel.book.audit": ("audit_rows", "audit_init", "audit_check"), "tercel.book.views": ("view_depth",)}
+MARKET_ENTRIES: dict[str, tuple[str, ...]] = {
+    "tercel.sim.market_flow": ("market_run", "market_open", "market_snapshot")
+}
+INFO_ENTRIES: dict[str, tuple[str, ...]] = {
+    "tercel.book.audit": ("audit_rows", "audit_init", "audit_check"),
+    "tercel.book.views": ("view_depth",),
+}
 
 #: About how long the slow ones take, seconds: the order they are handed out in and how far the bar moves.
 _EXPECTED_S = {"engine_step": 7.0, "simulate": 6.0, "market_run": 2.0, "l3_write": 1.5, "l3_read": 1.0}

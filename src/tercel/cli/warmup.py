@@ -28,7 +28,9 @@ def run(options: argparse.Namespace) -> int:
 
     terminal = Terminal(json=options.json)
     if not COMPILED:
-        terminal.say("note: NUMBA_DISABLE_JIT is set, so kernels run in the interpreter and there is nothing to compile")
+        terminal.say(
+            "note: NUMBA_DISABLE_JIT is set, so kernels run in the interpreter and there is nothing to compile"
+        )
     begun_ns = monotonic_ns()
     strategies = make_strategies(options.strategies)  # what cannot be found is said before anything is compiled
     entries = all_entries()
