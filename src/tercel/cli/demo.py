@@ -8,11 +8,12 @@ from pathlib import Path
 DESCRIPTION = """Simulate a market, let the two-sided quoter trade it with realistic latency, fees and queue position,
 print the summary and write a report. Needs no arguments, no data and no network."""
 
-#: What the demo trades: the library's quoter, a little wider than its default.
+#: What the demo trades, and where: latency and fees of a colocated account of modest size.
 STRATEGY = "quoter"
-SETTINGS = ("qty=0.02", "position_max=0.2", "half_spread=2", "skew=0.5")
+SETTINGS = ("qty=0.02", "position_max=0.1")
 LATENCY_MS, LATENCY_SIGMA = 5.0, 0.4
-MAKER_BP, TAKER_BP = -0.2, 2.0
+MAKER_BP, TAKER_BP = 1.0, 4.0
+SYMBOL, TICK, LOT = "BTC-SIM", "5", "0.001"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -43,17 +44,27 @@ def run(options: argparse.Namespace) -> int:
     directory = options.dir or cache_dir() / "demo"
     path = directory / f"demo-{options.seed}-{options.duration}.tape"
     warm(terminal, MARKET_ENTRIES | BACKTEST_ENTRIES, [STRATEGY])
-    write_market(terminal, path, MarketModel(), seed=options.seed, duration_s=duration_s)
+    write_market(
+        terminal,
+        path,
+        MarketModel(),
+        seed=options.seed,
+        duration_s=duration_s,
+        symbol=SYMBOL,
+        tick=TICK,
+        lot=LOT,
+    )
     legs = {
         leg: Lognormal(median_ms=LATENCY_MS, sigma=LATENCY_SIGMA, seed=options.seed * 8 + i)
         for i, leg in enumerate(("new", "amend", "cancel", "response", "fill"))
     }
     rules = VenueRules(latency=Latency(**legs), fees=Fees(maker=MAKER_BP, taker=TAKER_BP), queue="power")
     strategies = make_strategies([STRATEGY], SETTINGS)
-    result = run_backtest(terminal, [STRATEGY], strategies, path, rules=rules, initial_equity=1_000.0)
+    result = run_backtest(terminal, [STRATEGY], strategies, path, rules=rules)
     report = result.report(options.report)
     terminal.emit({**result.to_dict(), "tape": str(path), "report": str(report)})
     terminal.show(result)
+    terminal.say("A simulated market, and a short run: annualised figures mean little here.")
     terminal.panel("next", _next_steps(path, report))
     if options.open:
         import webbrowser
@@ -65,9 +76,8 @@ def run(options: argparse.Namespace) -> int:
 def _next_steps(tape: Path, report: Path) -> list[tuple[str, str]]:
     import tercel.strategy.library.quoter as quoter
 
-    settings = " ".join(f"--set {setting}" for setting in SETTINGS[:2])
     return [
         ("look at it", f"open {report} in a browser (or run: tercel demo --open)"),
-        ("change it", f"tercel backtest quoter {tape} {settings} --set skew=2 --latency-ms 20 --maker-bp {MAKER_BP}"),
+        ("change it", f"tercel backtest quoter {tape} --set half_spread=2 --latency-ms 20 --maker-bp {MAKER_BP:g}"),
         ("write your own", f"copy {quoter.__file__} to mine.py, then: tercel backtest mine.py {tape}"),
     ]
