@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 
+from tercel.errors import StrategyError
 from tercel.features.state import State
 from tercel.jit import call_handler, inline_kernel, kernel
 
@@ -67,8 +68,18 @@ class QueueModel(State):
 
     Write on_new(self, queue): our order joins a level of size queue.new; on_trade(self, queue): queue.qty lots traded
     at our price; on_depth(self, queue): the level went from queue.old to queue.new. Each may set queue.ahead and
-    queue.traded; the order fills once queue.ahead is at most -0.5, by as many lots as it is below zero.
+    queue.traded; the order fills once queue.ahead is at most -0.5, by as many lots as it is below zero. Annotated
+    fields are parameters and state, as in a strategy: `HalfAhead(share=0.3)`.
     """
+
+    def __init__(self, **parameters: Any) -> None:
+        known = type(self).annotations()
+        for name, value in parameters.items():
+            if name not in known:
+                raise StrategyError(
+                    f"{type(self).__name__} has no parameter {name!r}; it has: {', '.join(known) or 'none'}"
+                )
+            setattr(self, name, value)
 
 
 @inline_kernel
