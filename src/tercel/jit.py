@@ -338,10 +338,13 @@ def records(address: int, n: int, dtype: np.dtype) -> Any:
         if len(_VIEWS) > 4096:
             _VIEWS.clear()
         _VIEWS[key] = view
+        _VIEWED[id(dtype)] = dtype
     return view
 
 
 _VIEWS: dict[tuple[int, int, int], Any] = {}
+#: Dtypes that keys of _VIEWS name by id: kept, or another dtype might be born with the id of one that died.
+_VIEWED: dict[int, np.dtype] = {}
 
 
 class _FieldRecord(np.record):  # type: ignore[misc]
@@ -555,16 +558,20 @@ class _ExceptionInfo(ctypes.Structure):
     _fields_ = (("data", ctypes.c_void_p), ("size", ctypes.c_int32))
 
 
-def raised_exception(address: int) -> tuple[str, str]:
-    """What a compiled handler raised: the class name and the message. `address` is what it left in the error slot."""
+def raised_exception(address: int) -> tuple[str, str, str]:
+    """What a compiled handler raised: the class name, the message, and `file:line` where a statement of the user
+    raised it, else an empty string. `address` is what it left in the error slot.
+    """
     import pickle
 
     if address == 0:
-        return "Exception", ""
+        return "Exception", "", ""
     info = _ExceptionInfo.from_address(int(address))
     unpacked = pickle.loads(ctypes.string_at(info.data, info.size))
     kind, arguments = unpacked[0], unpacked[1]
-    return kind.__name__, ", ".join(str(a) for a in arguments or ())
+    place = unpacked[2] if len(unpacked) > 2 else None
+    where = f"{place[1]}:{place[2]}" if place and not str(place[1]).startswith(str(_PACKAGE)) else ""
+    return kind.__name__, ", ".join(str(a) for a in arguments or ()), where
 
 
 def wrap_callback(function: Callable[[int, int, int], int]) -> tuple[int, Any]:

@@ -344,7 +344,7 @@ def book_set(address: int, side_sign: int, px: int, qty: int) -> int:
                     _crossed(address, k, key)
         elif old > 0:
             _best_left(address, k, key)
-    return old  # type: ignore[no-any-return]
+    return old
 
 
 @cold_kernel

@@ -9,13 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from tercel.engine.calls import ERROR_MONEY_OVERFLOW, ON_FILL, ON_ORDER, call_one
-from tercel.engine.proposals import mark_x2
+from tercel.engine.calls import ON_FILL, ON_ORDER, call_one, view_at
+from tercel.engine.faults import FAULT_BAD_FILL, FAULT_MONEY_OVERFLOW, fault
+from tercel.engine.losses import loss_limited, mark_loss
 from tercel.jit import cold_kernel, kernel, record, records
 from tercel.model.events import FILL, MAKER
 from tercel.model.instrument import INSTRUMENT
 from tercel.orders.lifecycle import ORDER, ST_FREE
-from tercel.orders.positions import POSITION, position_apply_fill, position_equity
+from tercel.orders.positions import POSITION, position_apply_fill
 from tercel.orders.table import (
     OVERFLOW,
     order_apply,
@@ -24,8 +25,9 @@ from tercel.orders.table import (
     order_is_terminal,
     order_leaves,
     order_lost,
+    order_reserved,
 )
-from tercel.risk.gate import RISK, gate_mark
+from tercel.risk.gate import RISK
 from tercel.strategy.context import CONTEXT
 from tercel.strategy.views import FILL_VIEW, ORDER_VIEW
 
@@ -47,17 +49,19 @@ def account_row(base: int, wiring: int, row: Any) -> int:
         return 0
     order = orders[slot]
     strategy = order.strategy
-    leaves_before = order_leaves(order)
+    reserved = order_reserved(order)
     status = order_apply(order, row)
     if status & OVERFLOW != 0:
-        _overflow(ctx, int(row.instrument))
+        fault(ctx, FAULT_MONEY_OVERFLOW, int(row.instrument))
         return 0
     if status != 0:
         ctx.n_late += 1
     ended = order_is_terminal(order)
-    _open_size(base, order, leaves_before, 0 if ended else order_leaves(order))
+    _open_size(base, order, reserved, order_reserved(order))
     if row.kind == FILL:
         _fill_money(base, row)
+        if ctx.error != 0:
+            return 0
         _fill_view(base, row, order)
         _settle(base, orders, slot, ended)
         call_one(base, wiring, ON_FILL, strategy)
@@ -66,14 +70,6 @@ def account_row(base: int, wiring: int, row: Any) -> int:
         _settle(base, orders, slot, ended)
         call_one(base, wiring, ON_ORDER, strategy)
     return 0
-
-
-@kernel
-def _overflow(ctx: Any, instrument: int) -> None:
-    ctx.n_emitted += 1
-    if ctx.error == 0:
-        ctx.error = ERROR_MONEY_OVERFLOW
-        ctx.error_arg = instrument
 
 
 @kernel
@@ -113,19 +109,18 @@ def _fill_money(base: int, row: Any) -> None:
     position = records(base + ctx.off_positions, ctx.n_instruments, POSITION)[i]
     instrument = records(base + ctx.off_instruments, ctx.n_instruments, INSTRUMENT)[i]
     ctx.n_fills += 1
-    if position_apply_fill(position, instrument, int(row.side), row.px, row.qty, row.arg0) != 0:
-        _overflow(ctx, i)
-        return
-    risk = records(base + ctx.off_risk, ctx.n_instruments, RISK)[i]
-    if risk.daily_loss_max > 0 or risk.drawdown_max > 0:
-        gate_mark(risk, position_equity(position, instrument, mark_x2(base, i)), ctx.now)
+    status = position_apply_fill(position, instrument, int(row.side), row.px, row.qty, row.arg0)
+    if status != 0:
+        fault(ctx, FAULT_MONEY_OVERFLOW if status == OVERFLOW else FAULT_BAD_FILL, i)
+    elif loss_limited(records(base + ctx.off_risk, ctx.n_instruments, RISK)[i]):
+        mark_loss(base, i)
 
 
 @cold_kernel
 def _fill_view(base: int, row: Any, order: Any) -> None:
     ctx = record(base, CONTEXT)
     i = int(row.instrument)
-    view = record(base + ctx.off_view, FILL_VIEW)
+    view = record(view_at(base, ON_FILL), FILL_VIEW)
     instrument = records(base + ctx.off_instruments, ctx.n_instruments, INSTRUMENT)[i]
     position = records(base + ctx.off_positions, ctx.n_instruments, POSITION)[i]
     view.ts = row.ts_recv
@@ -149,7 +144,7 @@ def _fill_view(base: int, row: Any, order: Any) -> None:
 def _order_view(base: int, row: Any, order: Any) -> None:
     ctx = record(base, CONTEXT)
     i = order.instrument
-    view = record(base + ctx.off_view, ORDER_VIEW)
+    view = record(view_at(base, ON_ORDER), ORDER_VIEW)
     instrument = records(base + ctx.off_instruments, ctx.n_instruments, INSTRUMENT)[i]
     view.ts = row.ts_recv
     view.ts_exch = row.ts_exch

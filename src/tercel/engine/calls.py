@@ -10,17 +10,20 @@ from typing import Any
 
 import numpy as np
 
+from tercel.engine.faults import FAULT_HANDLER, fault
 from tercel.engine.layout import LISTENER, N_HANDLERS, WIRING
 from tercel.engine.proposals import take_proposal
 from tercel.jit import address_of, call_handler, cold_kernel, inline_kernel, kernel, record, records
+from tercel.model.commands import NEW
 from tercel.model.events import REFUSED
 from tercel.model.instrument import INSTRUMENT
-from tercel.orders.lifecycle import ST_REFUSED
+from tercel.orders.lifecycle import ORDER, ST_FREE, ST_REFUSED
+from tercel.orders.table import order_find, order_leaves
 from tercel.strategy.context import CONTEXT, PROPOSAL
 from tercel.strategy.contract import HANDLERS
-from tercel.strategy.views import ORDER_VIEW
+from tercel.strategy.views import ORDER_VIEW, VIEW_STRIDE
 
-__all__ = ["call_all", "call_one", "listener_count", "wire"]
+__all__ = ["call_all", "call_one", "listener_count", "view_at", "wire"]
 
 I64 = np.dtype("i8")
 _COUNTS = WIRING.itemsize
@@ -33,12 +36,11 @@ assert tuple(HANDLERS) == (
     "on_signal", "on_stop",
 )  # fmt: skip
 
-# Errors a step leaves in the block; engine.errors puts them into words.
-ERROR_HANDLER = 1
-ERROR_BOOK_FULL = 2
-ERROR_UNKNOWN_INSTRUMENT = 3
-ERROR_MONEY_OVERFLOW = 4
-ERROR_ENDLESS_ORDERS = 5
+
+@inline_kernel
+def view_at(base: int, handler: int) -> int:
+    """Address of the view of a handler."""
+    return base + record(base, CONTEXT).off_view + handler * VIEW_STRIDE
 
 
 @inline_kernel
@@ -58,18 +60,16 @@ def _address_of_handler(wiring: int, handler: int, strategy: int) -> int:
 def _raised(base: int, handler: int, strategy: int) -> None:
     """A handler raised: leave an error for the driver and drop what it proposed."""
     ctx = record(base, CONTEXT)
-    ctx.n_emitted += 1
-    if ctx.error == 0:
-        ctx.error = ERROR_HANDLER
-        ctx.error_arg = handler * 65536 + strategy
+    fault(ctx, FAULT_HANDLER, handler * 65536 + strategy)
     ctx.n_proposals = 0
 
 
 @cold_kernel
 def _refusal_view(base: int, p: Any, reason: int) -> None:
-    """Show a refused proposal to its strategy as an order that ended before it began."""
+    """Show a refused proposal to its strategy: a new order as one that ended before it began, a refused request as
+    the order it was about."""
     ctx = record(base, CONTEXT)
-    view = record(base + ctx.off_view, ORDER_VIEW)
+    view = record(view_at(base, ON_ORDER), ORDER_VIEW)
     view.ts = ctx.now
     view.ts_exch = ctx.now
     view.instrument = p.instrument
@@ -83,11 +83,26 @@ def _refusal_view(base: int, p: Any, reason: int) -> None:
     view.filled_lots = 0
     view.leaves_lots = p.qty
     view.price, view.qty, view.filled, view.leaves = 0.0, 0.0, 0.0, 0.0
-    if p.instrument >= 0 and p.instrument < ctx.n_instruments:
-        instrument = records(base + ctx.off_instruments, ctx.n_instruments, INSTRUMENT)[p.instrument]
-        view.price = p.px * instrument.tick_num / instrument.tick_den
-        view.qty = p.qty * instrument.lot_num / instrument.lot_den
-        view.leaves = view.qty
+    if p.kind != NEW:
+        view.state = ST_FREE
+        orders = records(base + ctx.off_orders, ctx.orders_max, ORDER)
+        slot = order_find(orders, ctx.orders_max, p.id)
+        if slot >= 0:
+            order = orders[slot]
+            view.instrument = order.instrument
+            view.side = order.side
+            view.state = order.state
+            view.px = order.px
+            view.lots = order.qty
+            view.filled_lots = order.filled
+            view.leaves_lots = order_leaves(order)
+    i = view.instrument
+    if i >= 0 and i < ctx.n_instruments:
+        instrument = records(base + ctx.off_instruments, ctx.n_instruments, INSTRUMENT)[i]
+        view.price = view.px * instrument.tick_num / instrument.tick_den
+        view.qty = view.lots * instrument.lot_num / instrument.lot_den
+        view.filled = view.filled_lots * instrument.lot_num / instrument.lot_den
+        view.leaves = view.leaves_lots * instrument.lot_num / instrument.lot_den
 
 
 @cold_kernel
@@ -97,7 +112,7 @@ def _take_proposals(base: int, wiring: int) -> None:
     ctx = record(base, CONTEXT)
     strategy_before = ctx.strategy
     i = 0
-    while i < ctx.n_proposals:
+    while i < ctx.n_proposals and ctx.error == 0:
         reason = take_proposal(base, i)
         if reason != 0:
             p = records(base + ctx.off_proposals, ctx.proposals_max, PROPOSAL)[i]
@@ -107,7 +122,7 @@ def _take_proposals(base: int, wiring: int) -> None:
                 _refusal_view(base, p, reason)
                 ctx.strategy = strategy
                 state = records(base + ctx.off_state_table, ctx.n_strategies, I64)[strategy]
-                if call_handler(fn, base + state, base, base + ctx.off_view, wiring) != 0:
+                if call_handler(fn, base + state, base, view_at(base, ON_ORDER), wiring) != 0:
                     _raised(base, ON_ORDER, strategy)
         i += 1
     ctx.n_proposals = 0
@@ -129,13 +144,15 @@ def call_all(base: int, wiring: int, handler: int) -> None:
     ctx = record(base, CONTEXT)
     n_strategies = record(wiring, WIRING).n_strategies
     listeners = records(wiring + _LISTS + handler * n_strategies * _LISTENER_BYTES, n_strategies, LISTENER)
-    view = base + ctx.off_view
+    view = view_at(base, handler)
     for i in range(listener_count(wiring, handler)):
         listener = listeners[i]
         ctx.strategy = listener.strategy
         status = call_handler(listener.fn, base + listener.state, base, view, wiring)
         if status != 0 or ctx.n_proposals != 0:
             _after(base, wiring, handler, listener.strategy, status)
+            if ctx.error != 0:
+                break
 
 
 @kernel
@@ -147,7 +164,7 @@ def call_one(base: int, wiring: int, handler: int, strategy: int) -> None:
         return
     ctx.strategy = strategy
     state = records(base + ctx.off_state_table, ctx.n_strategies, I64)[strategy]
-    status = call_handler(fn, base + state, base, base + ctx.off_view, wiring)
+    status = call_handler(fn, base + state, base, view_at(base, handler), wiring)
     if status != 0 or ctx.n_proposals != 0:
         _after(base, wiring, handler, strategy, status)
 

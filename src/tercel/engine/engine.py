@@ -16,7 +16,8 @@ from tercel.book.l2 import book_init
 from tercel.config import Capacity
 from tercel.engine.calls import wire
 from tercel.engine.errors import raise_error
-from tercel.engine.layout import BLOCK_VERSION, Layout, wiring_words
+from tercel.engine.layout import BLOCK_VERSION, Layout, record_shape, wiring_words
+from tercel.engine.rows import check_rows
 from tercel.engine.step import START, STOP, TIMERS, engine_step
 from tercel.errors import CapacityError, DataError, StrategyError
 from tercel.jit import address_of, entry
@@ -25,11 +26,11 @@ from tercel.model.events import EVENT
 from tercel.model.instrument import Instrument
 from tercel.risk.limits import Limits
 from tercel.strategy.compiler import CompiledStrategy, compile_strategy
+from tercel.strategy.context import CONTEXT, INT64_MAX
 from tercel.strategy.contract import Strategy
 
 __all__ = ["Engine"]
 
-INT64_MAX = (1 << 63) - 1
 #: Order ids of run r start at r << 32, so that no two runs of a journal share one.
 _ID_BITS = 32
 
@@ -75,6 +76,8 @@ class Engine:
         self.base = address_of(self.block)
         self._wiring = np.zeros(wiring_words(len(self.strategies)), np.int64)
         self.wiring = address_of(self._wiring)
+        self._explained: str | None = None
+        self._checked: tuple[int, int] | None = None
         self._set_up(run, self._limit_rows(limits))
         self._wire()
 
@@ -93,7 +96,8 @@ class Engine:
         head["n_instruments"] = len(self.instruments)
         head["n_strategies"] = len(self.strategies)
         head["next_id"] = (run << _ID_BITS) + 1
-        head["next_timer"] = INT64_MAX
+        head["next_timer"] = head["next_mark"] = INT64_MAX
+        head["layout"] = self.layout.digest
         head["commands_max"] = head["proposals_max"] = c.commands
         head["orders_max"] = c.orders
         head["timers_max"] = c.timers
@@ -149,6 +153,7 @@ class Engine:
 
     def start(self, now_ns: int) -> None:
         """Call every on_start. Commands it makes are to be taken before the first row."""
+        self.check()
         engine_step(self.base, self.wiring, 0, 0, START, now_ns)
         self.check()
 
@@ -156,21 +161,30 @@ class Engine:
         """Process rows[start:] up to `until_ns`; returns the index of the first row not processed.
 
         Stops early after a row that made commands or refusals: `take` them, then call again. Raises what a handler
-        raised (StrategyRuntimeError) and what the data broke (DataError, CapacityError).
+        raised (StrategyRuntimeError) and what the data broke (DataError, CapacityError); from then on the engine stays
+        stopped and each call raises the same. Rows that are malformed or out of time are refused before any is
+        processed. Commands that were not taken: nothing is processed.
         """
+        self.check()
         if rows.dtype != EVENT or not rows.flags.c_contiguous:
             raise DataError(f"step takes a contiguous array of EVENT rows, found {rows.dtype}")
+        known = (address_of(rows), len(rows))
+        if start == 0 or known != self._checked:
+            # The same rows are given again after each command: they are looked at once.
+            check_rows(rows[start:], self.now_ns, start)
+            self._checked = known
         i = engine_step(self.base, self.wiring, address_of(rows), start, len(rows), until_ns)
         self.check()
         return i
 
     def run(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Process all rows; returns every COMMAND and every REFUSED row, in order."""
+        """Process all rows; returns every COMMAND and every REFUSED row, those left from before first, in order."""
         commands: list[np.ndarray] = []
         refused: list[np.ndarray] = []
         i = 0
         while i < len(rows) or self.head["n_emitted"]:
-            i = self.step(rows, i)
+            if not self.head["n_emitted"]:
+                i = self.step(rows, i)
             sent, refusals = self.take()
             commands.append(sent)
             refused.append(refusals)
@@ -180,12 +194,14 @@ class Engine:
         )
 
     def fire_timers(self, before_ns: int) -> None:
-        """Fire the timers due before `before_ns`."""
+        """Fire the timers due before `before_ns`; stops after one that emitted: `take`, then call again."""
+        self.check()
         engine_step(self.base, self.wiring, 0, 0, TIMERS, before_ns)
         self.check()
 
     def stop(self, now_ns: int) -> None:
         """Call every on_stop."""
+        self.check()
         engine_step(self.base, self.wiring, 0, 0, STOP, now_ns)
         self.check()
 
@@ -215,7 +231,15 @@ class Engine:
                 f"a snapshot of {len(snapshot)} bytes does not fit an engine of {self.layout.size}: it was taken with "
                 f"other instruments, strategies or capacities"
             )
+        head = np.frombuffer(snapshot, CONTEXT, 1)[0]
+        for name, what in (("version", "version of the block"), ("layout", "layout")):
+            if head[name] != self.head[name]:
+                raise DataError(
+                    f"the snapshot has another {what} than this engine: it was taken with other instruments, "
+                    f"strategies or capacities, or by another version; make the engine as it was then"
+                )
         self.block[:] = np.frombuffer(snapshot, np.uint8)
+        self._explained = None
 
     def state_hash(self) -> str:
         """A digest of every byte of state: equal states, equal digests."""
@@ -224,12 +248,14 @@ class Engine:
     # --- changing ------------------------------------------------------------------------------------------------
 
     def set_parameter(self, i: int, name: str, value: float | int | bool) -> None:
-        """Set a scalar field of strategy `i` between rows; nothing is compiled."""
-        known = self.strategies[i].parameters()
+        """Set a scalar field of strategy `i` between rows; nothing is compiled. StrategyError: wrong name or type."""
+        strategy = self.strategies[i]
+        known = strategy.parameters()
         if name not in known:
             raise StrategyError(
-                f"{type(self.strategies[i]).__name__} has no parameter {name!r}; it has: {', '.join(known) or 'none'}"
+                f"{type(strategy).__name__} has no parameter {name!r}; it has: {', '.join(known) or 'none'}"
             )
+        strategy.check_value(name, value)
         self.state(i)[name] = value
 
     def swap(self, i: int, strategy: Strategy) -> None:
@@ -238,7 +264,7 @@ class Engine:
         Refused with a StrategyError that names the fields when the new class's record is another.
         """
         compiled = compile_strategy(strategy, jit=self.jit)
-        before, after = _shape(self.compiled[i].dtype), _shape(compiled.dtype)
+        before, after = record_shape(self.compiled[i].dtype), record_shape(compiled.dtype)
         if before != after:
             names = sorted({n for n, _ in set(before) ^ set(after)})
             raise StrategyError(
@@ -254,17 +280,3 @@ class Engine:
         if self.layout.size > 1 << 34:
             raise CapacityError(f"the state block would take {self.layout.size} bytes; lower the capacities")
         return self.layout.size
-
-
-def _shape(dtype: np.dtype, prefix: str = "") -> list[tuple[str, str]]:
-    """The fields of a record with their types and offsets, nested ones spelled out; class markers left out."""
-    found: list[tuple[str, str]] = []
-    for name in dtype.names or ():
-        kind, offset = dtype.fields[name][:2]  # type: ignore[index]
-        if name.startswith("_"):
-            continue
-        if kind.names:
-            found.extend(_shape(kind, f"{prefix}{name}."))
-        else:
-            found.append((f"{prefix}{name}", f"{kind}@{offset}"))
-    return found

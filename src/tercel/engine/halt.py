@@ -7,21 +7,16 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
-from tercel.engine.proposals import mark_x2, push_command
+from tercel.engine.losses import mark_x2
+from tercel.engine.outbox import cancel_open
 from tercel.jit import cold_kernel, record, records
-from tercel.model.commands import CANCEL
 from tercel.model.instrument import INSTRUMENT
 from tercel.model.reasons import KILL_SWITCH
-from tercel.orders.lifecycle import ORDER
 from tercel.orders.positions import POSITION, position_equity
 from tercel.risk.gate import RISK, gate_halt, gate_resume
 from tercel.strategy.context import CONTEXT
 
 __all__ = ["halt_row", "resume_row"]
-
-I64 = np.dtype("i8")
 
 
 @cold_kernel
@@ -36,16 +31,7 @@ def halt_row(base: int, row: Any) -> int:
     risks = records(base + ctx.off_risk, ctx.n_instruments, RISK)
     for i in range(ctx.n_instruments):
         gate_halt(risks[i], ctx.halted)
-    orders = records(base + ctx.off_orders, ctx.orders_max, ORDER)
-    slots = records(base + ctx.off_open, ctx.orders_max, I64)
-    sent = 0
-    for i in range(ctx.n_open):
-        order = orders[slots[i]]
-        if order.pending != CANCEL and ctx.n_commands < ctx.commands_max:
-            order.pending = CANCEL
-            push_command(base, CANCEL, order.id, order.instrument, order.side, 0, 0)
-            sent += 1
-    return sent
+    return cancel_open(base, -1)
 
 
 @cold_kernel

@@ -6,6 +6,8 @@ written to a file and mapped elsewhere. Machine addresses never lie in it: they 
 
 from __future__ import annotations
 
+import hashlib
+
 import msgspec
 import numpy as np
 
@@ -19,9 +21,18 @@ from tercel.orders.positions import POSITION
 from tercel.risk.gate import RISK
 from tercel.strategy.context import CONTEXT, MARKET_ROW, PROPOSAL, TIMER_ROW
 from tercel.strategy.contract import HANDLERS
-from tercel.strategy.views import VIEW_BYTES
+from tercel.strategy.views import VIEW_STRIDE
 
-__all__ = ["BLOCK_VERSION", "LISTENER", "N_HANDLERS", "WIRING", "Layout", "Part", "wiring_words"]
+__all__ = [
+    "BLOCK_VERSION",
+    "LISTENER",
+    "N_HANDLERS",
+    "WIRING",
+    "Layout",
+    "Part",
+    "record_shape",
+    "wiring_words",
+]
 
 BLOCK_VERSION = 1
 N_HANDLERS = len(HANDLERS)
@@ -62,7 +73,7 @@ class Layout(msgspec.Struct, frozen=True):
             return start
 
         add("context", 1, CONTEXT, CONTEXT.itemsize)
-        add("view", 1, None, VIEW_BYTES)
+        add("view", N_HANDLERS, None, VIEW_STRIDE)
         offsets = tuple(add(f"state{i}", 1, dtype, dtype.itemsize) for i, dtype in enumerate(state_dtypes))
         add("state_table", max(1, len(state_dtypes)), np.dtype("i8"), 8)
         add("instruments", n_instruments, INSTRUMENT, INSTRUMENT.itemsize)
@@ -80,12 +91,39 @@ class Layout(msgspec.Struct, frozen=True):
         add("books", n_instruments, None, stride)
         return Layout(tuple(parts), at, n_instruments, state_dtypes, offsets, capacity)
 
+    @property
+    def digest(self) -> int:
+        """A number, below 2**63, that engines share whose blocks mean the same byte for byte."""
+        parts = [
+            (p.name, p.offset, p.n, p.stride, record_shape(p.dtype) if p.dtype is not None else "") for p in self.parts
+        ]
+        return int.from_bytes(hashlib.blake2b(repr(parts).encode(), digest_size=8).digest(), "big") >> 1
+
     def part(self, name: str) -> Part:
         """The part of that name."""
         for part in self.parts:
             if part.name == name:
                 return part
         raise KeyError(name)
+
+
+def record_shape(dtype: np.dtype, prefix: str = "") -> list[tuple[str, str]]:
+    """The fields of a record with their types in order, nested ones spelled out; class markers left out.
+
+    Fields lie in this order at the offsets that their types give, so equal shapes are equal layouts.
+    """
+    if dtype.names is None:
+        return [(prefix, str(dtype))]
+    found: list[tuple[str, str]] = []
+    for name in dtype.names:
+        kind = dtype[name]
+        if name.startswith("_"):
+            continue
+        if kind.names:
+            found.extend(record_shape(kind, f"{prefix}{name}."))
+        else:
+            found.append((f"{prefix}{name}", str(kind)))
+    return found
 
 
 #: Head of the wiring, the one place for machine addresses. error: where a handler leaves what it raised. n_strategies.

@@ -10,6 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from tercel.engine.faults import FAULT_REFUSALS_FULL, fault
+from tercel.engine.losses import loss_limited, mark_loss, mark_x2
+from tercel.engine.outbox import push_command
 from tercel.jit import cold_kernel, kernel, record, records
 from tercel.model.commands import (
     AMEND,
@@ -45,48 +48,15 @@ from tercel.model.reasons import (
     UNKNOWN_ORDER,
 )
 from tercel.orders.lifecycle import ORDER, ST_UNKNOWN
-from tercel.orders.positions import POSITION, notional_of, position_equity
-from tercel.orders.table import order_find, order_leaves, order_slot_insert
-from tercel.risk.gate import RISK, gate, gate_amend, gate_mark, gate_message
+from tercel.orders.positions import MONEY_MAX, POSITION, notional_of
+from tercel.orders.table import order_find, order_leaves, order_reserved, order_slot_insert
+from tercel.risk.gate import RISK, count_refusal, gate, gate_amend, gate_message
 from tercel.strategy.context import CONTEXT, MARKET_ROW, PROPOSAL, top_ticks
 
-__all__ = ["mark_x2", "push_command", "take_proposal"]
+__all__ = ["mark_x2", "take_proposal"]
 
 I64 = np.dtype("i8")
 _EVENT_BYTES = EVENT.itemsize
-
-
-@kernel
-def mark_x2(base: int, instrument: int) -> int:
-    """What a position is marked at, in half ticks: bid plus ask, else twice the last price, 0 before any."""
-    ctx = record(base, CONTEXT)
-    bid, ask = top_ticks(base, ctx, instrument, 0), top_ticks(base, ctx, instrument, 1)
-    if bid > 0 and ask > 0:
-        return bid + ask
-    return 2 * records(base + ctx.off_markets, ctx.n_instruments, MARKET_ROW)[instrument].last_px
-
-
-@kernel
-def push_command(base: int, kind: int, id: int, instrument: int, side: int, px: int, qty: int) -> Any:
-    """Append a COMMAND caused by the row in work and return it; the caller made sure that there is room."""
-    ctx = record(base, CONTEXT)
-    command = records(base + ctx.off_commands, ctx.commands_max, COMMAND)[ctx.n_commands]
-    ctx.n_commands += 1
-    ctx.n_emitted += 1
-    command.cause = ctx.seq
-    command.ts = ctx.now
-    command.id = id
-    command.px = px
-    command.qty = qty
-    command.arg = 0
-    command.expire_ns = 0
-    command.kind = kind
-    command.side = side
-    command.type = 0
-    command.tif = 0
-    command.flags = 0
-    command.instrument = instrument
-    return command
 
 
 @kernel
@@ -116,22 +86,39 @@ def _bad_shape(p: Any) -> int:
 
 @cold_kernel
 def own_best(base: int, instrument: int, side: int) -> int:
-    """Best price of our own open orders on a side of an instrument, in ticks, 0 when there is none. O(open orders)."""
+    """Best price of our own open orders on a side of an instrument, in ticks, 0 when there is none. O(open orders).
+
+    A stop-limit order waits aside until it triggers and is left out; once it rests, the venue's own prevention sees it.
+    """
     ctx = record(base, CONTEXT)
     orders = records(base + ctx.off_orders, ctx.orders_max, ORDER)
     slots = records(base + ctx.off_open, ctx.orders_max, I64)
     best = 0
     for i in range(ctx.n_open):
         order = orders[slots[i]]
-        if order.instrument == instrument and order.side == side and order.px > 0:
+        if order.instrument == instrument and order.side == side and order.px > 0 and order.type != STOP_LIMIT:
             if best == 0 or (order.px - best) * side > 0:
                 best = order.px
     return best
 
 
+@kernel
+def _in_quanta(base: int, amount: int, i_from: int, i_to: int) -> int:
+    """Money of one instrument in the quanta of another; float64 where their quanta differ."""
+    instruments = records(base + record(base, CONTEXT).off_instruments, i_from + i_to + 1, INSTRUMENT)
+    if instruments[i_from].quantum == instruments[i_to].quantum:
+        return amount
+    scaled = float(amount) * (instruments[i_from].quantum / instruments[i_to].quantum)
+    return MONEY_MAX if scaled > 4.5e18 else int(scaled)
+
+
 @cold_kernel
-def gross_of_all(base: int) -> int:
-    """Gross notional of all positions at their marks, in money quanta. O(instruments)."""
+def gross_of_all(base: int, instrument: int, but_slot: int) -> int:
+    """Gross notional of all positions and open orders, in money quanta of `instrument`; at most MONEY_MAX.
+
+    Positions count at their marks, orders at their price, else at their trigger or mark. but_slot: an order that is
+    left out, -1 none. O(instruments + open orders).
+    """
     ctx = record(base, CONTEXT)
     positions = records(base + ctx.off_positions, ctx.n_instruments, POSITION)
     instruments = records(base + ctx.off_instruments, ctx.n_instruments, INSTRUMENT)
@@ -140,7 +127,20 @@ def gross_of_all(base: int) -> int:
         lots = abs(positions[i].position)
         px = mark_x2(base, i) >> 1
         if lots > 0 and px > 0:
-            total += notional_of(instruments[i], px, lots)
+            total = min(total + _in_quanta(base, notional_of(instruments[i], px, lots), i, instrument), MONEY_MAX)
+    orders = records(base + ctx.off_orders, ctx.orders_max, ORDER)
+    slots = records(base + ctx.off_open, ctx.orders_max, I64)
+    for k in range(ctx.n_open):
+        if slots[k] == but_slot:
+            continue
+        order = orders[slots[k]]
+        i = order.instrument
+        lots = order_reserved(order)
+        px = order.px
+        if px == 0:
+            px = order.arg if order.type == STOP else mark_x2(base, i) >> 1
+        if lots > 0 and px > 0:
+            total = min(total + _in_quanta(base, notional_of(instruments[i], px, lots), i, instrument), MONEY_MAX)
     return total
 
 
@@ -171,6 +171,8 @@ def _check_new(base: int, p: Any) -> int:
         return shape
     if ctx.n_commands >= ctx.commands_max:
         return COMMAND_RING_FULL
+    if ctx.n_open >= ctx.orders_max:
+        return TOO_MANY_OPEN_ORDERS
     instrument = records(base + ctx.off_instruments, ctx.n_instruments, INSTRUMENT)[i]
     position = records(base + ctx.off_positions, ctx.n_instruments, POSITION)[i]
     risk = records(base + ctx.off_risk, ctx.n_instruments, RISK)[i]
@@ -180,10 +182,14 @@ def _check_new(base: int, p: Any) -> int:
     if p.type == MARKET and bid == 0 and ask == 0:
         return BOOK_NOT_READY
     px = p.arg if p.type == STOP or p.type == STOP_LIMIT else p.px
-    if risk.daily_loss_max > 0 or risk.drawdown_max > 0:
-        gate_mark(risk, position_equity(position, instrument, mark_x2(base, i)), ctx.now)
-    opposite = own_best(base, i, -p.side) if risk.refuse_self_trade != 0 else 0
-    gross = gross_of_all(base) if risk.has_notional != 0 else 0
+    if loss_limited(risk):
+        mark_loss(base, i)
+        if ctx.n_commands >= ctx.commands_max:
+            return COMMAND_RING_FULL
+    # An order that waits for its trigger cannot trade now, so it cannot trade with our own.
+    waits = p.type == STOP or p.type == STOP_LIMIT or p.type == TRAILING
+    opposite = own_best(base, i, -p.side) if risk.refuse_self_trade != 0 and not waits else 0
+    gross = gross_of_all(base, i, -1) if risk.has_notional != 0 else 0
     reduce_only = 1 if p.flags & REDUCE_ONLY != 0 else 0
     n_open = n_open_of(base, i) if ctx.n_open >= risk.open_orders_max else 0
     return gate(risk, position, instrument, ctx.now, p.side, px, p.qty, bid, ask, reduce_only, n_open, opposite, gross)
@@ -227,24 +233,24 @@ def _approve_new(base: int, p: Any) -> int:
 
 
 @cold_kernel
-def _request(base: int, p: Any) -> int:
+def _request(base: int, p: Any, slot: int) -> int:
     """CANCEL, AMEND and LINK: check that the order lives, mark the request, push the command. 0 or a reason."""
     ctx = record(base, CONTEXT)
     if p.reason != 0:
         return p.reason
     if ctx.n_commands >= ctx.commands_max:
         return COMMAND_RING_FULL
-    orders = records(base + ctx.off_orders, ctx.orders_max, ORDER)
-    slot = order_find(orders, ctx.orders_max, p.id)
     if slot < 0:
         return UNKNOWN_ORDER
+    orders = records(base + ctx.off_orders, ctx.orders_max, ORDER)
     order = orders[slot]
-    p.instrument = order.instrument
-    p.side = order.side
     risk = records(base + ctx.off_risk, ctx.n_instruments, RISK)[order.instrument]
     if p.kind == LINK:
-        if order_find(orders, ctx.orders_max, p.arg) < 0:
+        other = order_find(orders, ctx.orders_max, p.arg)
+        if other < 0:
             return UNKNOWN_ORDER
+        if other == slot or orders[other].instrument != order.instrument:
+            return BAD_ORDER_TYPE
         order.link = p.arg
         command = push_command(base, LINK, p.id, order.instrument, order.side, 0, 0)
         command.arg = p.arg
@@ -257,20 +263,28 @@ def _request(base: int, p: Any) -> int:
             return BAD_QTY
         if p.px <= 0 and order.px > 0:
             return BAD_PRICE
-        reason = _check_amend(base, p, order)
+        reason = _check_amend(base, p, order, slot)
     else:
         reason = gate_message(risk, ctx.now)
     if reason != 0:
         return reason
     order.pending = p.kind
-    order.pending_px = p.px
-    order.pending_qty = p.qty
+    if p.kind == AMEND:
+        # What a growing amend adds may trade before we hear of it: it counts from now on.
+        before = order_reserved(order)
+        order.pending_px = p.px
+        order.pending_qty = p.qty
+        position = records(base + ctx.off_positions, ctx.n_instruments, POSITION)[order.instrument]
+        if order.side > 0:
+            position.open_buy += order_reserved(order) - before
+        else:
+            position.open_sell += order_reserved(order) - before
     push_command(base, p.kind, p.id, order.instrument, order.side, p.px, p.qty)
     return 0
 
 
 @cold_kernel
-def _check_amend(base: int, p: Any, order: Any) -> int:
+def _check_amend(base: int, p: Any, order: Any, slot: int) -> int:
     """Judge an amend as the order it would make."""
     ctx = record(base, CONTEXT)
     i = order.instrument
@@ -279,7 +293,7 @@ def _check_amend(base: int, p: Any, order: Any) -> int:
     instrument = records(base + ctx.off_instruments, ctx.n_instruments, INSTRUMENT)[i]
     bid, ask = top_ticks(base, ctx, i, 0), top_ticks(base, ctx, i, 1)
     opposite = own_best(base, i, -order.side) if risk.refuse_self_trade != 0 else 0
-    gross = gross_of_all(base) if risk.has_notional != 0 else 0
+    gross = gross_of_all(base, i, slot) if risk.has_notional != 0 else 0
     reduce_only = 1 if order.flags & REDUCE_ONLY != 0 else 0
     leaves = order_leaves(order)
     return gate_amend(
@@ -289,10 +303,14 @@ def _check_amend(base: int, p: Any, order: Any) -> int:
 
 @cold_kernel
 def _cancel_all(base: int, p: Any) -> int:
-    """A CANCEL for each open order of the asking strategy on the instrument that has no request in flight."""
+    """A CANCEL for each open order of the asking strategy on the instrument that has no request in flight.
+
+    Where the ring or the message rate ends, the rest stay as they are and the reason comes back.
+    """
     ctx = record(base, CONTEXT)
     if p.instrument < 0 or p.instrument >= ctx.n_instruments:
         return UNKNOWN_INSTRUMENT
+    risk = records(base + ctx.off_risk, ctx.n_instruments, RISK)[p.instrument]
     orders = records(base + ctx.off_orders, ctx.orders_max, ORDER)
     slots = records(base + ctx.off_open, ctx.orders_max, I64)
     for i in range(ctx.n_open):
@@ -300,6 +318,9 @@ def _cancel_all(base: int, p: Any) -> int:
         if order.instrument == p.instrument and order.strategy == p.strategy and order.pending == 0:
             if ctx.n_commands >= ctx.commands_max:
                 return COMMAND_RING_FULL
+            reason = gate_message(risk, ctx.now)
+            if reason != 0:
+                return reason
             order.pending = CANCEL
             push_command(base, CANCEL, order.id, order.instrument, order.side, 0, 0)
     return 0
@@ -340,6 +361,8 @@ def _refuse(base: int, p: Any, reason: int) -> None:
         command.flags = p.flags
         command.instrument = max(-1, min(p.instrument, 32767))
         ctx.n_refused += 1
+    else:
+        fault(ctx, FAULT_REFUSALS_FULL, p.strategy)
 
 
 @cold_kernel
@@ -347,6 +370,16 @@ def take_proposal(base: int, i: int) -> int:
     """Judge proposal `i`. 0 when it became commands, else the reason it was refused with (its row is written)."""
     ctx = record(base, CONTEXT)
     p = records(base + ctx.off_proposals, ctx.proposals_max, PROPOSAL)[i]
+    slot = -1
+    if p.kind != NEW and p.kind != CANCEL_ALL:
+        orders = records(base + ctx.off_orders, ctx.orders_max, ORDER)
+        slot = order_find(orders, ctx.orders_max, p.id)
+        if slot >= 0:
+            p.instrument = orders[slot].instrument
+            p.side = orders[slot].side
+    known = p.instrument >= 0 and p.instrument < ctx.n_instruments
+    risk = records(base + ctx.off_risk, ctx.n_instruments, RISK)[p.instrument if known else 0]
+    counted = risk.n_refused
     if p.kind == NEW:
         reason = _check_new(base, p)
         if reason == 0:
@@ -354,7 +387,10 @@ def take_proposal(base: int, i: int) -> int:
     elif p.kind == CANCEL_ALL:
         reason = _cancel_all(base, p)
     else:
-        reason = _request(base, p)
+        reason = _request(base, p, slot)
     if reason != 0:
+        # The gate counts what it refuses; the rest is counted here.
+        if known and risk.n_refused == counted:
+            count_refusal(risk, reason)
         _refuse(base, p, reason)
     return reason

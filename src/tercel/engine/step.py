@@ -15,8 +15,6 @@ import numpy as np
 from tercel.book.l2 import BOOK, BOOK_SIDE, NO_KEY, book_clear, book_level, book_set
 from tercel.engine.account import account_row, order_lost_all
 from tercel.engine.calls import (
-    ERROR_BOOK_FULL,
-    ERROR_UNKNOWN_INSTRUMENT,
     ON_BAR,
     ON_BOOK,
     ON_LEVEL,
@@ -29,13 +27,25 @@ from tercel.engine.calls import (
     call_all,
     call_one,
     listener_count,
+    view_at,
+)
+from tercel.engine.faults import (
+    FAULT_BAD_KIND,
+    FAULT_BOOK_FULL,
+    FAULT_MONEY_OVERFLOW,
+    FAULT_UNKNOWN_INSTRUMENT,
+    fault,
 )
 from tercel.engine.halt import halt_row, resume_row
+from tercel.engine.losses import mark_due, mark_start
 from tercel.jit import addressof_record, cold_kernel, entry, inline_kernel, kernel, record, records
 from tercel.model.events import (
     ACK,
+    ADD,
     BAR,
     CLEAR,
+    CONNECT,
+    DELETE,
     DISCONNECT,
     EVENT,
     FUNDING,
@@ -52,7 +62,7 @@ from tercel.model.events import (
 )
 from tercel.model.instrument import INSTRUMENT
 from tercel.orders.positions import POSITION, position_apply_funding
-from tercel.strategy.context import CONTEXT, MARKET_ROW, TIMER_ROW, earliest_timer
+from tercel.strategy.context import CONTEXT, INT64_MAX, MARKET_ROW, TIMER_ROW, earliest_timer
 from tercel.strategy.views import BAR_VIEW, BOOK_VIEW, LEVEL_VIEW, SIGNAL_VIEW, TIMER_VIEW, TRADE_VIEW
 
 __all__ = ["START", "STOP", "TIMERS", "engine_step"]
@@ -63,29 +73,27 @@ START, STOP, TIMERS = -1, -2, -3
 _SIDES = BOOK.itemsize
 
 
-@cold_kernel
-def _stop(ctx: Any, error: int, arg: int) -> None:
-    """Leave an error for the driver; the first one stays."""
-    ctx.n_emitted += 1
-    if ctx.error == 0:
-        ctx.error = error
-        ctx.error_arg = arg
-
-
 @kernel
 def _message_end(base: int, wiring: int, row: Any) -> None:
     """The last row of a venue message: the book is whole."""
     ctx = record(base, CONTEXT)
     book = record(base + ctx.off_books + int(row.instrument) * ctx.book_stride, BOOK)
     if book.error != 0:
-        _stop(ctx, ERROR_BOOK_FULL, int(row.instrument))
+        fault(ctx, FAULT_BOOK_FULL, int(row.instrument))
+        return
     if listener_count(wiring, ON_BOOK) > 0:
         _book_view(base, row)
         call_all(base, wiring, ON_BOOK)
 
 
 @inline_kernel
-def _grids(view: Any, instrument: Any) -> None:
+def _grids(view: Any, base: int, i: int) -> None:
+    """Put the grids of instrument `i` on a view, unless they are there from the row before."""
+    if view.instrument == i and view.tick_den != 0.0:
+        return
+    ctx = record(base, CONTEXT)
+    instrument = records(base + ctx.off_instruments, ctx.n_instruments, INSTRUMENT)[i]
+    view.instrument = i
     view.tick_num = instrument.tick_num
     view.tick_den = instrument.tick_den
     view.lot_num = instrument.lot_num
@@ -93,21 +101,19 @@ def _grids(view: Any, instrument: Any) -> None:
 
 
 @kernel
-def _top_view(base: int, row: Any, bid_px: int, bid_lots: int, ask_px: int, ask_lots: int) -> None:
+def _top_view(base: int, handler: int, row: Any, bid_px: int, bid_lots: int, ask_px: int, ask_lots: int) -> None:
     """Fill BOOK_VIEW from the top of a book."""
     ctx = record(base, CONTEXT)
     i = int(row.instrument)
-    view = record(base + ctx.off_view, BOOK_VIEW)
-    instrument = records(base + ctx.off_instruments, ctx.n_instruments, INSTRUMENT)[i]
+    view = record(view_at(base, handler), BOOK_VIEW)
     view.ts = row.ts_recv
     view.ts_exch = row.ts_exch
-    view.instrument = i
     view.bid_px = bid_px
     view.ask_px = ask_px
     view.bid_lots = bid_lots
     view.ask_lots = ask_lots
-    _grids(view, instrument)
-    view.tick_den2 = 2.0 * instrument.tick_den
+    _grids(view, base, i)
+    view.tick_den2 = 2.0 * view.tick_den
     if bid_px > 0 and ask_px > 0:
         view.mid_px2 = bid_px + ask_px
         view.spread_px = ask_px - bid_px
@@ -131,22 +137,19 @@ def _book_view(base: int, row: Any) -> None:
         bid_px, bid_lots = bid_key, book_level(book, 1, bid_key)
     if ask_key != NO_KEY:
         ask_px, ask_lots = -ask_key, book_level(book, -1, -ask_key)
-    _top_view(base, row, bid_px, bid_lots, ask_px, ask_lots)
+    _top_view(base, ON_BOOK, row, bid_px, bid_lots, ask_px, ask_lots)
 
 
 @cold_kernel
 def _on_level(base: int, wiring: int, row: Any) -> None:
-    ctx = record(base, CONTEXT)
-    view = record(base + ctx.off_view, LEVEL_VIEW)
-    instrument = records(base + ctx.off_instruments, ctx.n_instruments, INSTRUMENT)[int(row.instrument)]
+    view = record(view_at(base, ON_LEVEL), LEVEL_VIEW)
     view.ts = row.ts_recv
     view.ts_exch = row.ts_exch
-    view.instrument = int(row.instrument)
     view.side = int(row.side)
     view.px = row.px
     view.lots = row.qty
     view.id = row.id
-    _grids(view, instrument)
+    _grids(view, base, int(row.instrument))
     call_all(base, wiring, ON_LEVEL)
 
 
@@ -157,7 +160,7 @@ def _other(base: int, wiring: int, row: Any) -> None:
     i = int(row.instrument)
     kind = int(row.kind)
     if kind != TIMER and kind < HALT and (i < 0 or i >= ctx.n_instruments):
-        _stop(ctx, ERROR_UNKNOWN_INSTRUMENT, i)
+        fault(ctx, FAULT_UNKNOWN_INSTRUMENT, i)
         return
     if kind == TRADE:
         _trade(base, wiring, row)
@@ -168,10 +171,8 @@ def _other(base: int, wiring: int, row: Any) -> None:
         market.ask_px = row.arg0
         market.ask_lots = row.arg1
         if listener_count(wiring, ON_QUOTE) > 0:
-            _top_view(base, row, row.px, row.qty, row.arg0, row.arg1)
+            _top_view(base, ON_QUOTE, row, row.px, row.qty, row.arg0, row.arg1)
             call_all(base, wiring, ON_QUOTE)
-    elif kind == BAR:
-        _bar(base, wiring, row)
     elif kind == CLEAR:
         book_clear(base + ctx.off_books + i * ctx.book_stride, int(row.side), row.px)
         if row.flags & LAST != 0:
@@ -181,7 +182,8 @@ def _other(base: int, wiring: int, row: Any) -> None:
         market.mark_px = row.px
         position = records(base + ctx.off_positions, ctx.n_instruments, POSITION)[i]
         instrument = records(base + ctx.off_instruments, ctx.n_instruments, INSTRUMENT)[i]
-        position_apply_funding(position, instrument, row.px, row.arg0)
+        if position_apply_funding(position, instrument, row.px, row.arg0) != 0:
+            fault(ctx, FAULT_MONEY_OVERFLOW, i)
     elif kind >= ACK and kind <= REFUSED:
         account_row(base, wiring, row)
     elif kind == TIMER:
@@ -194,6 +196,8 @@ def _other(base: int, wiring: int, row: Any) -> None:
         halt_row(base, row)
     elif kind == RESUME:
         resume_row(base)
+    elif kind != CONNECT and not (kind >= ADD and kind <= DELETE):
+        fault(ctx, FAULT_BAD_KIND, kind)
 
 
 @kernel
@@ -205,20 +209,18 @@ def _trade(base: int, wiring: int, row: Any) -> None:
     market.last_lots = row.qty
     market.last_ts = row.ts_recv
     if listener_count(wiring, ON_TRADE) > 0:
-        view = record(base + ctx.off_view, TRADE_VIEW)
-        instrument = records(base + ctx.off_instruments, ctx.n_instruments, INSTRUMENT)[i]
+        view = record(view_at(base, ON_TRADE), TRADE_VIEW)
         view.ts = row.ts_recv
         view.ts_exch = row.ts_exch
-        view.instrument = i
         view.side = int(row.side)
         view.px = row.px
         view.lots = row.qty
         view.id = row.id
-        _grids(view, instrument)
+        _grids(view, base, i)
         call_all(base, wiring, ON_TRADE)
 
 
-@kernel
+@inline_kernel
 def _bar(base: int, wiring: int, row: Any) -> None:
     ctx = record(base, CONTEXT)
     i = int(row.instrument)
@@ -227,24 +229,21 @@ def _bar(base: int, wiring: int, row: Any) -> None:
     market.last_lots = row.qty
     market.last_ts = row.ts_recv
     if listener_count(wiring, ON_BAR) > 0:
-        view = record(base + ctx.off_view, BAR_VIEW)
-        instrument = records(base + ctx.off_instruments, ctx.n_instruments, INSTRUMENT)[i]
+        view = record(view_at(base, ON_BAR), BAR_VIEW)
         view.ts = row.ts_recv
         view.ts_exch = row.ts_exch
-        view.instrument = i
         view.close_px = row.px
         view.open_px = row.id
         view.high_px = row.arg0
         view.low_px = row.arg1
         view.lots = row.qty
-        _grids(view, instrument)
+        _grids(view, base, i)
         call_all(base, wiring, ON_BAR)
 
 
 @kernel
 def _signal(base: int, wiring: int, row: Any) -> None:
-    ctx = record(base, CONTEXT)
-    view = record(base + ctx.off_view, SIGNAL_VIEW)
+    view = record(view_at(base, ON_SIGNAL), SIGNAL_VIEW)
     view.ts = row.ts_recv
     view.ts_exch = row.ts_exch
     view.instrument = int(row.instrument)
@@ -267,6 +266,13 @@ def fire_timers(base: int, wiring: int, before_ns: int) -> int:
     fired = 0
     while ctx.next_timer < before_ns and ctx.n_emitted == 0:
         slot = earliest_timer(ctx)
+        if ctx.next_timer == ctx.next_mark:
+            # At equal times the loss limits look first. A timer ends the stretch in which nothing can happen.
+            due = INT64_MAX
+            if slot >= 0:
+                due = records(base + ctx.off_timers, ctx.timers_max, TIMER_ROW)[slot].deadline
+            mark_due(base, min(before_ns, max(due, ctx.next_mark + 1)))
+            continue
         if slot < 0:
             break
         timer = records(base + ctx.off_timers, ctx.timers_max, TIMER_ROW)[slot]
@@ -281,7 +287,7 @@ def fire_timers(base: int, wiring: int, before_ns: int) -> int:
         earliest_timer(ctx)
         if due > ctx.now:
             ctx.now = due
-        view = record(base + ctx.off_view, TIMER_VIEW)
+        view = record(view_at(base, ON_TIMER), TIMER_VIEW)
         view.ts = ctx.now
         view.due = due
         view.id = id
@@ -295,12 +301,15 @@ def engine_step(base: int, wiring: int, rows: int, start: int, n: int, until_ns:
     """Process rows[start:n] with receipt time up to `until_ns`. Returns the index of the first row not processed.
 
     base: the state block, mutated. rows: address of (n,) EVENT in order of ts_recv. Rows without the flag LOCAL are
-    stepped over. Stops after a row (or timer) that left commands, refusals or an error in the block.
+    stepped over. Stops after a row (or timer) that left commands, refusals or an error in the block, and does nothing
+    until they are taken; after an error, nothing ever again.
 
     The engine's one entry, so that its code is compiled once: with a negative `n` it does at `until_ns` what `n` says.
     START and STOP call those handlers, TIMERS fires what is due before that time.
     """
     ctx = record(base, CONTEXT)
+    if ctx.error != 0:
+        return start
     if n < 0:
         return _special(base, wiring, n, until_ns)
     events = records(rows, n, EVENT)
@@ -308,6 +317,8 @@ def engine_step(base: int, wiring: int, rows: int, start: int, n: int, until_ns:
     books, book_stride, n_instruments = base + ctx.off_books, ctx.book_stride, ctx.n_instruments
     hears_levels = listener_count(wiring, ON_LEVEL) > 0
     i = start
+    if ctx.n_emitted != 0:
+        return i
     while i < n:
         row = events[i]
         flags = int(row.flags)
@@ -333,6 +344,8 @@ def engine_step(base: int, wiring: int, rows: int, start: int, n: int, until_ns:
                 _message_end(base, wiring, row)
             elif not hears_levels:
                 continue
+        elif row.kind == BAR and instrument >= 0 and instrument < n_instruments:
+            _bar(base, wiring, row)
         else:
             _other(base, wiring, row)
         if ctx.n_emitted != 0:
@@ -349,6 +362,7 @@ def _special(base: int, wiring: int, what: int, now_ns: int) -> int:
         ctx.now = now_ns
     if what == START:
         ctx.started_ns = now_ns
+        mark_start(base, now_ns)
         call_all(base, wiring, ON_START)
     else:
         call_all(base, wiring, ON_STOP)

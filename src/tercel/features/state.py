@@ -8,6 +8,7 @@ carry their class in a marker field named after a digest of its source, so that 
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import inspect
 import types
@@ -18,7 +19,7 @@ import numpy as np
 from tercel.errors import StrategyError
 from tercel.jit import DERIVED, interpreted, register_methods
 
-__all__ = ["State", "StateView", "source_digest", "view_class"]
+__all__ = ["State", "StateView", "code_text", "source_digest", "view_class"]
 
 _SCALARS: dict[type, str] = {float: "f8", int: "i8", bool: "?"}
 
@@ -29,13 +30,29 @@ def source_digest(cls: type) -> str:
     for base in cls.__mro__:
         if base is object:
             continue
-        try:
+        # Python may find the text of another class of the same name, so the code is digested in any case.
+        with contextlib.suppress(OSError, TypeError):
             digest.update(inspect.getsource(base).encode())
-        except (OSError, TypeError):
-            for name, value in sorted(vars(base).items()):
-                if isinstance(value, types.FunctionType):
-                    digest.update(name.encode() + value.__code__.co_code + repr(value.__code__.co_consts).encode())
+        for name, value in sorted(vars(base).items()):
+            if isinstance(value, types.FunctionType):
+                digest.update(f"{name} {code_text(value.__code__)}".encode())
     return digest.hexdigest()
+
+
+def code_text(code: types.CodeType) -> str:
+    """A function's code as text that is the same in every process: instructions, names, constants, nested code.
+
+    The repr of an inner function shows its address, that of a frozenset its order of the day.
+    """
+    constants = []
+    for value in code.co_consts:
+        if isinstance(value, types.CodeType):
+            constants.append(code_text(value))
+        elif isinstance(value, frozenset):
+            constants.append(repr(sorted(map(repr, value))))
+        else:
+            constants.append(repr(value))
+    return f"{code.co_code!r} {constants} {code.co_names} {code.co_freevars}"
 
 
 class State:
@@ -101,6 +118,11 @@ class State:
         fields.append((type(self)._marker, "u1"))
         return np.dtype(fields, align=True)
 
+    @classmethod
+    def check_value(cls, name: str, value: Any) -> None:
+        """Raise StrategyError unless `value` may be stored in the scalar field `name`."""
+        _check_scalar(f"{cls.__name__}.{name}", cls.annotations()[name], value)
+
     def write(self, row: Any) -> None:
         """Put the starting values into a zeroed record of `record_dtype`."""
         for name, kind in type(self).annotations().items():
@@ -134,6 +156,15 @@ def _hints(base: type) -> dict[str, Any]:
         return {n: plain.get(a, type(getattr(base, n, None))) if isinstance(a, str) else a for n, a in raw.items()}
 
 
+class _PlainArray(np.ndarray):
+    """An array field in the interpreter. Its elements are Python's numbers, which raise when divided by zero, as
+    compiled code does."""
+
+    def __getitem__(self, key: Any) -> Any:
+        value = super().__getitem__(key)
+        return value.item() if isinstance(value, np.generic) else value
+
+
 class StateView:
     """A record seen as an object in the interpreter: attributes are its fields, methods are the class's own."""
 
@@ -146,7 +177,7 @@ class StateView:
 
     @property
     def __array_interface__(self) -> dict[str, Any]:
-        return self._row.__array_interface__  # type: ignore[no-any-return]
+        return self._row.__array_interface__
 
     def __getattr__(self, name: str) -> Any:
         nested = self._nested.get(name)
@@ -159,6 +190,8 @@ class StateView:
             value = self._row[name]
         except (ValueError, IndexError):
             return self._derived(name)
+        if isinstance(value, np.ndarray):
+            return value.view(_PlainArray)
         return value.item() if isinstance(value, np.generic) and not isinstance(value, np.void) else value
 
     def _derived(self, name: str) -> float:
@@ -167,7 +200,7 @@ class StateView:
             formula = DERIVED.get(field, {}).get(name)
             if formula is not None:
                 whole, num, den = (self._row[part].item() for part in formula)
-                return float(whole) * num / den  # type: ignore[no-any-return]
+                return float(whole) * num / den
         raise AttributeError(f"{type(self).__name__} has no field or method {name!r}")
 
     def __setattr__(self, name: str, value: Any) -> None:

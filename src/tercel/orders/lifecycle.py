@@ -32,7 +32,8 @@ __all__ = [
 
 #: One order in the state block. A zeroed record is a free slot. px: int64 ticks. qty, filled: int64 lots, whole size
 #: and what of it traded. notional: int64 ticks times lots, sum over fills of px * qty. arg: as in COMMAND. pending: 0,
-#: or CANCEL or AMEND while such a request is in flight; pending_px, pending_qty: what the amend asks for. link: id of
+#: or CANCEL or AMEND while such a request is in flight; pending_px, pending_qty: what the amend asks for, 0 once it is
+#: answered. link: id of
 #: the OCO or bracket sibling, 0 none. passed: kept by the table (see `orders.table`), not part of the order.
 ORDER = np.dtype(
     [

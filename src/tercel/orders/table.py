@@ -43,7 +43,7 @@ __all__ = [
     "FILL_LAST", "ILLEGAL", "LATE", "LOST", "NEXT_STATE", "NEXT_STATUS", "ORDER", "OVERFILL", "OVERFLOW", "ST_CANCELED",
     "ST_EXPIRED", "ST_FILLED", "ST_FREE", "ST_OPEN", "ST_PARTIALLY_FILLED", "ST_PENDING_NEW", "ST_REFUSED",
     "ST_REJECTED", "ST_UNKNOWN", "order_apply", "order_average_price", "order_find", "order_free", "order_is_open",
-    "order_is_terminal", "order_leaves", "order_lost", "order_slot_insert",
+    "order_is_terminal", "order_leaves", "order_lost", "order_reserved", "order_slot_insert",
 ]  # fmt: skip
 
 
@@ -65,6 +65,19 @@ def order_leaves(order: Any) -> int:
     """Lots left to trade, 0 for an overfilled order; of an ended order, what it left undone."""
     leaves: int = order.qty - order.filled
     return leaves if leaves > 0 else 0
+
+
+@inline_kernel
+def order_reserved(order: Any) -> int:
+    """Lots that may still trade as far as we know: what is left, or what an amend in flight asks for if that is more.
+
+    0 once the order has ended.
+    """
+    if order_is_terminal(order):
+        return 0
+    leaves = order_leaves(order)
+    asked = order.pending_qty
+    return asked if asked > leaves else leaves
 
 
 @inline_kernel
@@ -211,6 +224,9 @@ def order_apply(order: Any, event: Any) -> int:
 @inline_kernel
 def _settle_request(order: Any, kind: int, px: int, qty: int, status: int) -> None:
     """Clear the request that `kind` answers; an amend on time also changes price and size."""
+    if kind == AMENDED or kind == AMEND_REJECT:
+        order.pending_px = 0
+        order.pending_qty = 0
     if kind == AMENDED:
         if status == 0:
             order.px = px

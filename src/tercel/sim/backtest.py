@@ -16,9 +16,11 @@ import numpy as np
 from tercel.clock import monotonic_ns
 from tercel.config import Capacity
 from tercel.engine.engine import Engine
+from tercel.engine.replay import note
+from tercel.engine.step import START, STOP, TIMERS
 from tercel.errors import CapacityError, ConfigError, DataError, StrategyRuntimeError
 from tercel.jit import address_of, raised_exception
-from tercel.model.events import EVENT, EXCH, LOCAL
+from tercel.model.events import EVENT, EXCH, LOCAL, REFUSED
 from tercel.model.instrument import Instrument
 from tercel.model.runlog import RunLog
 from tercel.observe.results import Result
@@ -80,6 +82,7 @@ class Backtest:
         self._logs: list[tuple[np.ndarray, ...]] = []
         self._elapsed_ns = 0
         self.done = False
+        self._last_ns = 0
         self._begin(sample_s)
         self.meta["parameters"] = {type(s).__name__: s.parameters() for s in every}
         self.meta["latency"] = self.rules.latency.describe()
@@ -170,6 +173,7 @@ class Backtest:
                 continue
             if status == DONE:
                 self.done = True
+                self._last_ns = engine.now_ns
                 engine.stop(engine.now_ns)
                 return
             if status == NEED_ROWS:
@@ -178,12 +182,31 @@ class Backtest:
                 engine.check()
             self._raise_venue_error()
 
+    def journal(self) -> np.ndarray:
+        """Everything the engine consumed so far, in its order, as (n,) EVENT: see `engine.replay`.
+
+        Nothing is recorded while running: at equal times the engine sees market rows before answers, so the order
+        follows from the rows and the log. Costs a copy of the rows the strategy saw.
+        """
+        self._take_logs()
+        events = self._logs[0][0]
+        answers = events[events["kind"] != REFUSED]
+        rows = self.rows[: int(self.venue.head["i_local"])]
+        rows = rows[rows["flags"] & LOCAL != 0]
+        joined = np.concatenate([rows, answers])
+        order = np.argsort(joined["ts_recv"], kind="stable")
+        last_ns = self._last_ns if self.done else self.engine.now_ns
+        parts = [note(START, self.start_ns), joined[order], note(TIMERS, last_ns + 1)]
+        if self.done:
+            parts.append(note(STOP, last_ns))
+        return np.concatenate(parts)
+
     def _raise_venue_error(self) -> None:
         error = int(self.venue.head["error"])
         if error == 2:
             raised = self.venue.queue_raised
             kind, message = (
-                (type(raised).__name__, str(raised)) if raised else raised_exception(int(self.venue._error[0]))
+                (type(raised).__name__, str(raised)) if raised else raised_exception(int(self.venue._error[0]))[:2]
             )
             raise StrategyRuntimeError(
                 f"the queue model {self.meta['queue']} raised {kind}: {message} near {self.engine.now_ns} ns"
@@ -213,12 +236,15 @@ class Backtest:
         if length > 0:
             file.madvise(mmap.MADV_DONTNEED, 0, length)
 
+    def _take_logs(self) -> None:
+        """Join everything logged so far into one set of arrays."""
+        self._logs.append(self.venue.take_logs())
+        self._logs = [tuple(np.concatenate(parts) for parts in zip(*self._logs))]
+
     def result(self) -> Result:
         """What has happened so far."""
-        self._logs.append(self.venue.take_logs())
-        joined = [np.concatenate(parts) for parts in zip(*self._logs)]
-        self._logs = [tuple(joined)]
-        events, event_strategies, commands, command_strategies, refused, samples = joined
+        self._take_logs()
+        events, event_strategies, commands, command_strategies, refused, samples = self._logs[0]
         return Result(
             RunLog(
                 instruments=self.instruments,

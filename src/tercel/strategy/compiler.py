@@ -11,15 +11,17 @@ import hashlib
 import types
 from pathlib import Path
 from typing import Any
+from weakref import WeakSet
 
 import msgspec
 import numpy as np
 
 from tercel.errors import StrategyError
-from tercel.features.state import source_digest, view_class
+from tercel.features.state import code_text, source_digest, view_class
 from tercel.jit import COMPILED, KernelError, compile_handler, interpreted, kernel_cache_dir, record, wrap_callback
 from tercel.strategy.context import CONTEXT, ContextView
 from tercel.strategy.contract import HANDLERS, Strategy
+from tercel.strategy.explain import check_handler, explain
 
 __all__ = ["CompiledStrategy", "Raised", "compile_strategy"]
 
@@ -45,7 +47,10 @@ class CompiledStrategy(msgspec.Struct, frozen=True):
     source: type[Strategy]
 
 
-_COMPILED: dict[tuple[str, str], tuple[dict[str, int], list[Any]]] = {}
+#: Classes whose text has been looked through.
+_CHECKED: WeakSet[type[Strategy]] = WeakSet()
+#: Digest of everything a class's code depends on -> its addresses and what keeps them alive.
+_COMPILED: dict[str, tuple[dict[str, int], list[Any]]] = {}
 
 
 def compile_strategy(strategy: Strategy, *, jit: bool = True) -> CompiledStrategy:
@@ -58,32 +63,35 @@ def compile_strategy(strategy: Strategy, *, jit: bool = True) -> CompiledStrateg
     handlers = cls.handlers()
     if not handlers:
         raise StrategyError(f"{cls.__name__} has no handler: write at least one of {', '.join(HANDLERS)}")
+    if cls not in _CHECKED:
+        for name, function in handlers.items():
+            _check_arity(cls, name, function, 2 if HANDLERS[name] is None else 3)
+            check_handler(cls, name)
+        _CHECKED.add(cls)
     dtype = strategy.record_dtype()
     raised = Raised()
     if not (jit and COMPILED):
         addresses, keep = _interpreted(strategy, dtype, handlers, raised)
         return CompiledStrategy(cls.__name__, dtype, addresses, keep, raised, cls)
-    key = (cls._marker, str(dtype.descr))
-    if key not in _COMPILED:
-        _COMPILED[key] = _compiled(cls, dtype, handlers)
-    addresses, keep = _COMPILED[key]
+    digest = _digest(cls, dtype, handlers)
+    if digest not in _COMPILED:
+        _COMPILED[digest] = _compiled(cls, dtype, handlers, digest)
+    addresses, keep = _COMPILED[digest]
     return CompiledStrategy(cls.__name__, dtype, addresses, keep, raised, cls)
 
 
-def _compiled(cls: type[Strategy], dtype: np.dtype, handlers: dict[str, Any]) -> tuple[dict[str, int], list[Any]]:
-    digest = _digest(cls, dtype, handlers)
+def _compiled(
+    cls: type[Strategy], dtype: np.dtype, handlers: dict[str, Any], digest: str
+) -> tuple[dict[str, int], list[Any]]:
     path = kernel_cache_dir() / "strategies" / digest
     addresses: dict[str, int] = {}
     keep: list[Any] = []
     for name, function in handlers.items():
         event = HANDLERS[name]
         dtypes = (dtype, CONTEXT) if event is None else (dtype, CONTEXT, event)
-        _check_arity(cls, name, function, len(dtypes))
         try:
             addresses[name], kept = compile_handler(function, dtypes, path, f"{cls.__name__}_{name}_{digest}")
         except (KernelError, NameError, AttributeError, TypeError, NotImplementedError) as error:
-            from tercel.strategy.explain import explain
-
             raise explain(error, cls, name) from error
         keep.append(kept)
     return addresses, keep
@@ -106,7 +114,6 @@ def _interpreted(
     keep: list[Any] = []
     for name, function in handlers.items():
         event = HANDLERS[name]
-        _check_arity(type(strategy), name, function, 2 if event is None else 3)
         addresses[name], kept = wrap_callback(_callback(function, dtype, state_view, event, raised))
         keep.append(kept)
     keep.append(dtype)
@@ -124,7 +131,8 @@ def _callback(function: Any, dtype: np.dtype, state_view: Any, event: np.dtype |
             arguments.append(StateView(record(view, event)))
         try:
             function(*arguments)
-        except Exception as error:
+        except BaseException as error:
+            # All of them: what escapes here would be printed and forgotten, an interrupt by the user too.
             raised.error = error
             return 1
         return 0
@@ -148,29 +156,16 @@ def _digest_function(digest: Any, function: Any, seen: set[int]) -> None:
         return
     seen.add(id(function))
     code = function.__code__
-    digest.update(_code_text(code).encode())
+    digest.update(code_text(code).encode())
     file = Path(code.co_filename)
     if file.is_file():
         digest.update(file.read_bytes())
-    for name in code.co_names:
-        value = function.__globals__.get(name)
+    outside = [(name, function.__globals__.get(name)) for name in code.co_names]
+    outside += [(name, cell.cell_contents) for name, cell in zip(code.co_freevars, function.__closure__ or ())]
+    for name, value in outside:
         if isinstance(value, (int, float, str, tuple)):
             digest.update(f"{name}={value!r}".encode())
+        elif isinstance(value, np.ndarray):
+            digest.update(f"{name}={value.dtype} {value.shape}".encode() + value.tobytes())
         elif hasattr(value, "py_func") or isinstance(value, types.FunctionType):
             _digest_function(digest, value, seen)
-
-
-def _code_text(code: types.CodeType) -> str:
-    """A function's code as text that is the same in every process.
-
-    The repr of an inner function shows its address, that of a frozenset its order of the day.
-    """
-    constants = []
-    for value in code.co_consts:
-        if isinstance(value, types.CodeType):
-            constants.append(_code_text(value))
-        elif isinstance(value, frozenset):
-            constants.append(repr(sorted(map(repr, value))))
-        else:
-            constants.append(repr(value))
-    return f"{code.co_code!r} {constants} {code.co_names}"

@@ -8,6 +8,7 @@ COMMAND or a REFUSED row that the strategy sees in on_order. Nothing here talks 
 
 from __future__ import annotations
 
+from functools import wraps
 from typing import Any
 
 import numpy as np
@@ -37,18 +38,20 @@ from tercel.model.commands import (
 )
 from tercel.model.events import BUY, SELL
 from tercel.model.instrument import INSTRUMENT
-from tercel.model.reasons import OFF_LOT_GRID, OFF_TICK_GRID
+from tercel.model.reasons import BAD_PRICE, BAD_QTY, OFF_LOT_GRID, OFF_TICK_GRID
 from tercel.orders.lifecycle import ORDER
 from tercel.orders.positions import POSITION
 from tercel.orders.table import order_find, order_leaves
 
-__all__ = ["CONTEXT", "MARKET_ROW", "METHODS", "PROPOSAL", "TIMER_ROW", "ContextView"]
+__all__ = ["CONTEXT", "INT64_MAX", "MARKET_ROW", "METHODS", "PROPOSAL", "TIMER_ROW", "ContextView"]
 
 _MARKER = "_Context"
 
 #: The head of the state block. now: int64 ns, the time of the row being processed. seq: rows seen since birth.
 #: strategy: whose handler runs. next_id: the next order id, a pure function of run and counter. off_*: byte offsets
-#: from the head. n_*: counts; *_max: capacities. next_timer: earliest deadline, int64 max when none.
+#: from the head. n_*: counts; *_max: capacities. next_timer: earliest deadline of a timer or of next_mark, int64 max
+#: when none. next_mark: when equity is looked at next for the loss limits, int64 max when they are off. layout: a
+#: digest of what lies where, so that a snapshot of another engine is known.
 CONTEXT = np.dtype(
     [
         (name, "i8")
@@ -58,7 +61,7 @@ CONTEXT = np.dtype(
             "error error_arg n_refused gross_notional any_open "
             "off_instruments off_markets off_books book_stride off_positions off_risk off_orders off_open "
             "off_proposals off_commands off_refusals off_timers off_states off_state_table off_view "
-            "n_emitted n_fills n_late spare0 spare1"
+            "n_emitted n_fills n_late next_mark layout"
         ).split()
     ]
     + [(_MARKER, "u1")],
@@ -94,6 +97,7 @@ PROPOSAL = np.dtype(
 TIMER_ROW = np.dtype([("deadline", "i8"), ("period", "i8"), ("strategy", "i8"), ("id", "i8")], align=True)
 
 _SIDES = 64
+_OFF_GRID, _NO_SIZE = -1, -2
 INT64_MAX = (1 << 63) - 1
 
 
@@ -332,12 +336,22 @@ def _propose(
 
 @inline_kernel
 def _grid(value: float, num: float, den: float) -> int:
-    """`value` as a whole number of steps num/den, or -1 when it lies off the grid by more than a float's blur."""
+    """`value` in whole steps num/den; _OFF_GRID by more than a float's blur, _NO_SIZE below 0 or no number."""
     steps = value * den / num
     whole = np.floor(steps + 0.5)
-    if abs(steps - whole) > 1e-5 or not (whole < 9.0e18) or not (whole > -9.0e18):
-        return -1
-    return int(whole)
+    if not (abs(whole) < 9.0e18):
+        return _NO_SIZE
+    if abs(steps - whole) > 1e-5:
+        return _OFF_GRID
+    return int(whole) if whole >= 0.0 else _NO_SIZE
+
+
+@inline_kernel
+def _off(value: int, off_grid: int, bad: int) -> int:
+    """The reason for which a result of `_grid` is refused, 0 for a good one."""
+    if value >= 0:
+        return 0
+    return off_grid if value == _OFF_GRID else bad
 
 
 @kernel
@@ -347,7 +361,6 @@ def _order(
 ) -> int:  # fmt: skip
     """Prices and sizes as floats to a NEW proposal; a value off its grid is proposed as refused, never rounded."""
     row = _instrument(ctx, instrument)
-    reason = 0
     lots = _grid(qty, row.lot_num, row.lot_den)
     px = 0
     if limit != 0.0:
@@ -357,10 +370,11 @@ def _order(
         arg = _grid(show, row.lot_num, row.lot_den)
     elif trigger != 0.0:
         arg = _grid(trigger, row.tick_num, row.tick_den)
-    if lots < 0 or (type == ICEBERG and arg < 0):
-        reason = OFF_LOT_GRID
-    elif px < 0 or arg < 0:
-        reason = OFF_TICK_GRID
+    reason = _off(lots, OFF_LOT_GRID, BAD_QTY)
+    if reason == 0:
+        reason = _off(px, OFF_TICK_GRID, BAD_PRICE)
+    if reason == 0:
+        reason = _off(arg, OFF_LOT_GRID, BAD_QTY) if type == ICEBERG else _off(arg, OFF_TICK_GRID, BAD_PRICE)
     return _propose(ctx, NEW, 0, instrument, side, lots, px, type, tif, flags, arg, expire_ns, reason)
 
 
@@ -434,7 +448,9 @@ def amend(ctx: Any, id: int, qty: float, limit: float) -> int:
     row = _instrument(ctx, instrument)
     lots = _grid(qty, row.lot_num, row.lot_den)
     px = _grid(limit, row.tick_num, row.tick_den)
-    reason = OFF_LOT_GRID if lots < 0 else (OFF_TICK_GRID if px < 0 else 0)
+    reason = _off(lots, OFF_LOT_GRID, BAD_QTY)
+    if reason == 0:
+        reason = _off(px, OFF_TICK_GRID, BAD_PRICE)
     return _propose(ctx, AMEND, id, instrument, 0, lots, px, 0, 0, 0, 0, 0, reason)
 
 
@@ -507,14 +523,14 @@ def set_timer_at(ctx: Any, due_ns: int, id: int, every_ns: int) -> int:
 
 @kernel
 def earliest_timer(ctx: Any) -> int:
-    """Find the earliest deadline anew. Returns its slot, -1 when there is none; ties go to the lower slot."""
+    """Find the earliest deadline anew. Returns the timer's slot, -1 without one; ties go to the lower slot."""
     timers = records(addressof_record(ctx) + ctx.off_timers, ctx.timers_max, TIMER_ROW)
     best, slot = INT64_MAX, -1
     if ctx.n_timers > 0:
         for i in range(ctx.timers_max):
             if timers[i].deadline != 0 and timers[i].deadline < best:
                 best, slot = timers[i].deadline, i
-    ctx.next_timer = best
+    ctx.next_timer = min(best, ctx.next_mark)
     return slot
 
 
@@ -538,5 +554,17 @@ class ContextView(StateView):
     __slots__ = ()
 
 
+def _for_view(function: Any) -> Any:
+    """A method for the interpreter. It gives Python's numbers: NumPy's would not raise when divided by zero."""
+    plain = interpreted(function)
+
+    @wraps(function)
+    def method(ctx: ContextView, *args: Any, **kwargs: Any) -> Any:
+        value = plain(ctx, *args, **kwargs)
+        return value.item() if isinstance(value, np.generic) else value
+
+    return method
+
+
 for _name, _function in METHODS.items():
-    setattr(ContextView, _name, interpreted(_function))
+    setattr(ContextView, _name, _for_view(_function))

@@ -14,8 +14,8 @@ from typing import Any
 
 import msgspec
 
-from tercel.jit import DERIVED
 from tercel.features.state import State
+from tercel.jit import DERIVED
 
 __all__ = ["Owner", "UserFunction", "UserSource"]
 

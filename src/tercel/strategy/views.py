@@ -89,5 +89,7 @@ ORDER_VIEW = _view(
 #: on_signal: an opinion that arrived as a row.
 SIGNAL_VIEW = _view("_SignalView", "ts ts_exch instrument id", "value confidence")
 
-VIEW_BYTES = max(d.itemsize for d in (BOOK_VIEW, LEVEL_VIEW, TRADE_VIEW, BAR_VIEW, TIMER_VIEW, FILL_VIEW, ORDER_VIEW,
-                                      SIGNAL_VIEW))  # fmt: skip
+#: Bytes each handler's view has to itself in the state block: a refusal shown in the middle of on_book must not write
+#: over what the next strategy is to see, and what never changes on a view is written once.
+VIEW_STRIDE = 256
+assert max(d.itemsize for d in (BOOK_VIEW, LEVEL_VIEW, TRADE_VIEW, BAR_VIEW, FILL_VIEW, ORDER_VIEW)) <= VIEW_STRIDE

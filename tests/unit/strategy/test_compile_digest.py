@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tercel.strategy.compiler import _code_text
+from tercel.features.state import code_text
 
 TEXT = """
 import tercel as tc
@@ -46,6 +46,6 @@ def test_inner_functions_and_sets_have_no_addresses_in_their_text() -> None:
     def outer(x: int) -> list[int]:
         return [i for i in range(x) if i in {3, 1, 2}]
 
-    text = _code_text(outer.__code__)
+    text = code_text(outer.__code__)
     assert " at 0x" not in text
     assert "['1', '2', '3']" in text.replace('"', "").replace("\\", "")
