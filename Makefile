@@ -22,7 +22,7 @@ INTERPRETED := tests/unit/features tests/unit/orders tests/unit/risk tests/unit/
 	tests/property
 
 .PHONY: help demo test setup setup-dev lint format types imports warmup test-interpreted test-compiled bench \
-	docs-check clean clean-all
+	docs docs-check clean clean-all
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' Makefile
@@ -77,6 +77,9 @@ test-compiled: setup-dev ## the whole test tree, compiled
 
 bench: setup ## the benchmark table (peers: pip install -e '.[bench]')
 	@$(BIN)/tercel bench $(ARGS)
+
+docs: setup-dev ## write the generated parts of the documents anew
+	@$(BIN)/python docs/generate.py
 
 docs-check: setup-dev ## documents against the code: links, commands, generated parts
 	@$(PYTEST) tests/meta -k 'docs or readme' $(ARGS)

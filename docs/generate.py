@@ -1,0 +1,194 @@
+"""Writes the parts of the documents that are drawn from the code: tables of methods, handlers, reasons, commands.
+
+A generated part stands between `<!-- generated:NAME -->` and `<!-- /generated -->`. Run `make docs` after a change; a
+test fails when a part no longer says what the code says. The benchmark table of the README is filled from a file:
+`tercel bench --json > bench.json && python docs/generate.py --bench bench.json`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import inspect
+import json
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+ROOT = Path(__file__).resolve().parent.parent
+_PART = re.compile(r"(<!-- generated:([a-z-]+) -->\n).*?(<!-- /generated -->)", re.DOTALL)
+_BENCH = re.compile(r"(<!-- bench:start -->\n).*?(<!-- bench:end -->)", re.DOTALL)
+
+
+def _first_sentence(function: Any) -> str:
+    return " ".join((inspect.getdoc(function) or "").split("\n\n")[0].split()).replace("|", "\\|")
+
+
+def _spelled(name: str, function: Any) -> str:
+    """ctx.name(arguments), with defaults and without types."""
+    function = getattr(function, "py_func", function)
+    words = []
+    for parameter in list(inspect.signature(function).parameters.values())[1:]:
+        default = "" if parameter.default is parameter.empty else f"={parameter.default!r}"
+        words.append(parameter.name + default)
+    return f"`ctx.{name}({', '.join(words)})`"
+
+
+def context_methods() -> str:
+    """Every method of ctx."""
+    from tercel.strategy.context import METHODS
+
+    lines = ["| method | what it does |", "|---|---|"]
+    lines += [
+        f"| {_spelled(name, function)} | {_first_sentence(getattr(function, 'py_func', function))} |"
+        for name, function in METHODS.items()
+    ]
+    return "\n".join(lines)
+
+
+def handlers() -> str:
+    """Every handler and the fields of its event."""
+    from tercel.jit import DERIVED
+    from tercel.strategy.contract import HANDLERS
+
+    grids = {"tick_num", "tick_den", "lot_num", "lot_den", "tick_den2"}
+    lines = ["| handler | fields of the event: integers | floats |", "|---|---|---|"]
+    for name, view in HANDLERS.items():
+        if view is None:
+            lines.append(f"| `{name}(self, ctx)` | | |")
+            continue
+        names = view.names or ()
+        derived = [n for marker in names for n in DERIVED.get(marker, ())]
+        fields = [(n, view[n].kind) for n in names if not n.startswith("_") and n not in grids]
+        integers = ", ".join(f"`{n}`" for n, kind in fields if kind == "i")
+        floats = ", ".join(f"`{n}`" for n in [n for n, kind in fields if kind == "f"] + derived)
+        lines.append(f"| `{name}(self, ctx, event)` | {integers} | {floats} |")
+    return "\n".join(lines)
+
+
+def indicators() -> str:
+    """Every indicator that may be a field of a strategy, and every function of the book's top."""
+    import tercel.features as features
+
+    lines = ["| name | update | what it is |", "|---|---|---|"]
+    for name in features.__all__:
+        thing = getattr(features, name)
+        if name in ("State", "StateView"):
+            continue
+        if inspect.isclass(thing):
+            update = getattr(thing, "update", None)
+            arguments = ", ".join(list(inspect.signature(update).parameters)[1:]) if update else ""
+            lines.append(f"| `tc.{name}` | `update({arguments})` | {_first_sentence(thing)} |")
+        else:
+            plain = getattr(thing, "py_func", thing)
+            arguments = ", ".join(inspect.signature(plain).parameters)
+            lines.append(f"| `tc.{name}({arguments})` | | {_first_sentence(plain)} |")
+    return "\n".join(lines)
+
+
+def reasons() -> str:
+    """Every reason code."""
+    from tercel.model.reasons import REASONS
+
+    lines = ["| code | name | meaning |", "|---|---|---|"]
+    lines += [f"| {code} | `{name}` | {text} |" for code, (name, text) in sorted(REASONS.items()) if code]
+    return "\n".join(lines)
+
+
+def commands() -> str:
+    """Every command of the command line."""
+    from tercel.cli.main import COMMANDS
+
+    lines = ["| command | what it does |", "|---|---|"]
+    lines += [f"| `tercel {name}` | {summary} |" for name, (_, summary) in COMMANDS.items()]
+    return "\n".join(lines)
+
+
+def exit_codes() -> str:
+    """Every exit code of the command line."""
+    from tercel.cli.main import EXIT_CODES
+
+    lines = ["| exit code | meaning |", "|---|---|"]
+    return "\n".join([*lines, *(f"| {code} | {text} |" for code, text in EXIT_CODES.items())])
+
+
+def capacities() -> str:
+    """Every maximum of an engine with its default and what happens there, from the words of `Capacity`."""
+    from tercel.config import Capacity
+
+    text = inspect.getdoc(Capacity) or ""
+    lines = ["| capacity | default | meaning, and what happens at the maximum |", "|---|---|---|"]
+    for field in msgspec.structs.fields(Capacity):
+        found = re.search(rf"^{field.name}: (.*?)(?=^\w+: |\Z)", text, re.DOTALL | re.MULTILINE)
+        meaning = " ".join(found.group(1).split()) if found else ""
+        lines.append(f"| `{field.name}` | {field.default:,} | {meaning} |")
+    return "\n".join(lines)
+
+
+PARTS: dict[str, Callable[[], str]] = {
+    "context-methods": context_methods,
+    "handlers": handlers,
+    "indicators": indicators,
+    "reasons": reasons,
+    "commands": commands,
+    "exit-codes": exit_codes,
+    "capacities": capacities,
+}
+
+
+def filled(text: str) -> str:
+    """A document with every generated part written anew."""
+    return _PART.sub(lambda m: f"{m.group(1)}{PARTS[m.group(2)]()}\n{m.group(3)}", text)
+
+
+def documents() -> list[Path]:
+    """The documents that have generated parts."""
+    found = [*sorted((ROOT / "docs").rglob("*.md")), *sorted(ROOT.glob("*.md"))]
+    return [path for path in found if _PART.search(path.read_text(encoding="utf-8"))]
+
+
+def _figure(value: float | None) -> str:
+    return "" if value is None else f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def bench_table(rows: list[dict[str, Any]]) -> str:
+    """The README's table, from what `tercel bench --json` printed."""
+    titles = ("question", "ours", "peer's", "unit", "ratio", "same results", "to reach", "peer")
+    lines = ["| " + " | ".join(titles) + " |", "|---" * len(titles) + "|"]
+    for row in rows:
+        same = {True: "yes", False: "no", None: ""}[row.get("same_results")]
+        ratio = f"{row['ratio']:.3g}" if row.get("ratio") is not None else ""
+        words = [row["question"], _figure(row["ours"]), _figure(row["theirs"]), row["unit"], ratio, same]
+        lines.append("| " + " | ".join([*words, row.get("reach") or "", row.get("peer") or ""]) + " |")
+    return "\n".join(lines)
+
+
+def main() -> int:
+    """Write every part, or with --check only say whether anything would change."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--check", action="store_true", help="change nothing; exit code 1 when something is stale")
+    parser.add_argument("--bench", type=Path, metavar="FILE.json", help="fill the README's benchmark table from this")
+    options = parser.parse_args()
+    stale = []
+    for path in documents():
+        text = path.read_text(encoding="utf-8")
+        new = filled(text)
+        if new != text:
+            stale.append(str(path.relative_to(ROOT)))
+            if not options.check:
+                path.write_text(new, encoding="utf-8")
+    if options.bench is not None:
+        readme = ROOT / "README.md"
+        table = bench_table(json.loads(options.bench.read_text(encoding="utf-8")))
+        text = readme.read_text(encoding="utf-8")
+        readme.write_text(_BENCH.sub(lambda m: f"{m.group(1)}{table}\n{m.group(2)}", text), encoding="utf-8")
+    if stale:
+        print(("stale: " if options.check else "written: ") + ", ".join(stale))
+    return 1 if options.check and stale else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
