@@ -41,7 +41,7 @@ def test_links_of_the_documents_lead_somewhere(documents, repo):
 
 
 def test_generated_parts_say_what_the_code_says(repo):
-    """The methods of ctx, handlers, indicators, reasons, commands, exit codes and capacities; `make docs` writes them."""
+    """Methods of ctx, handlers, indicators, reasons, commands, exit codes, capacities; `make docs` writes them."""
     done = subprocess.run([sys.executable, str(repo / "docs/generate.py"), "--check"], capture_output=True, text=True)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
