@@ -1,7 +1,7 @@
 """How long messages travel: one model for each leg (new, amend, cancel to the venue; answers and fills back).
 
 Models: constant; recorded (times and values, interpolated in between, as measured on a real session); lognormal
-(median and spread, seeded). Messages on one leg never overtake each other, as on one TCP stream. Kernels called by the
+(median and spread, seeded). Messages one way never overtake each other, whatever their legs, as on one TCP stream. Kernels called by the
 simulated venue and the driver.
 """
 
@@ -49,7 +49,7 @@ class Constant(msgspec.Struct, frozen=True):
 
     def __post_init__(self) -> None:
         """Refuse a negative time."""
-        if not self.ms >= 0:
+        if not 0 <= self.ms < math.inf:
             raise ConfigError(f"latency must be 0 ms or more, found {self.ms}")
 
 
@@ -63,9 +63,9 @@ class Lognormal(msgspec.Struct, frozen=True):
 
     def __post_init__(self) -> None:
         """Refuse what is no distribution of times."""
-        if not (self.median_ms > 0 and self.sigma >= 0 and self.floor_ms >= 0):
+        if not (0 < self.median_ms < math.inf and 0 <= self.sigma < 10 and 0 <= self.floor_ms < math.inf):
             raise ConfigError(
-                f"a lognormal latency needs median_ms > 0, sigma >= 0, floor_ms >= 0, found {self.median_ms}, "
+                f"a lognormal latency needs median_ms > 0, sigma from 0 to 10, floor_ms >= 0, found {self.median_ms}, "
                 f"{self.sigma}, {self.floor_ms}"
             )
 
