@@ -35,6 +35,7 @@ from tercel.sim.layout import (
     lay_out,
 )
 from tercel.sim.queue import QUEUE_MODELS, QUEUE_VIEW, USER, QueueModel
+from tercel.strategy.compiler import code_digest
 
 __all__ = ["SimulatedVenue", "VenueRules"]
 
@@ -209,8 +210,9 @@ class SimulatedVenue:
     def _queue_handler(self, model: QueueModel, dtype: np.dtype, name: str, function: Any) -> int:
         cls = type(model)
         if COMPILED:
-            path = kernel_cache_dir() / "strategies" / cls._marker
-            address, kept = compile_handler(function, (dtype, QUEUE_VIEW), path, f"{cls._marker}_{name}")
+            digest = code_digest(cls, dtype)
+            path = kernel_cache_dir() / "strategies" / digest
+            address, kept = compile_handler(function, (dtype, QUEUE_VIEW), path, f"{cls.__name__}_{name}_{digest}")
         else:
             from tercel.features.state import StateView, view_class
 

@@ -17,13 +17,13 @@ import msgspec
 import numpy as np
 
 from tercel.errors import StrategyError
-from tercel.features.state import code_text, source_digest, view_class
+from tercel.features.state import State, code_text, source_digest, view_class
 from tercel.jit import COMPILED, KernelError, compile_handler, interpreted, kernel_cache_dir, record, wrap_callback
 from tercel.strategy.context import CONTEXT, ContextView
 from tercel.strategy.contract import HANDLERS, Strategy
 from tercel.strategy.explain import check_handler, explain
 
-__all__ = ["CompiledStrategy", "Raised", "compile_strategy"]
+__all__ = ["CompiledStrategy", "Raised", "code_digest", "compile_strategy"]
 
 
 class Raised(msgspec.Struct):
@@ -73,7 +73,7 @@ def compile_strategy(strategy: Strategy, *, jit: bool = True) -> CompiledStrateg
     if not (jit and COMPILED):
         addresses, keep = _interpreted(strategy, dtype, handlers, raised)
         return CompiledStrategy(cls.__name__, dtype, addresses, keep, raised, cls)
-    digest = _digest(cls, dtype, handlers)
+    digest = code_digest(cls, dtype)
     if digest not in _COMPILED:
         _COMPILED[digest] = _compiled(cls, dtype, handlers, digest)
     addresses, keep = _COMPILED[digest]
@@ -140,10 +140,13 @@ def _callback(function: Any, dtype: np.dtype, state_view: Any, event: np.dtype |
     return call
 
 
-def _digest(cls: type[Strategy], dtype: np.dtype, handlers: dict[str, Any]) -> str:
-    """Twelve hex digits over all the text and constants that a strategy's code is made from."""
+def code_digest(cls: type[State], dtype: np.dtype) -> str:
+    """Twelve hex digits over all the text and constants that the code of a class's methods is made from.
+
+    The module's name is among them: compiled code in the cache refers to it, and fails to load where it is another.
+    """
     digest = hashlib.blake2b(digest_size=6)
-    digest.update(f"{cls._marker} {dtype.descr} {source_digest(cls)}".encode())
+    digest.update(f"{cls.__module__} {cls._marker} {dtype.descr} {source_digest(cls)}".encode())
     seen: set[int] = set()
     for function in cls.record_methods().values():
         _digest_function(digest, function, seen)

@@ -22,14 +22,14 @@ class Inner(tc.Strategy):
 
 ASK = """
 from solid import Inner
-from tercel.strategy.compiler import _digest
-print(_digest(Inner, Inner().record_dtype(), Inner.handlers()))
+from tercel.strategy.compiler import code_digest
+print(code_digest(Inner, Inner().record_dtype()))
 """
 
 
-def digest_in_a_process(tmp_path: Path, seed: str) -> str:
+def digest_in_a_process(tmp_path: Path, seed: str, module: str = "solid") -> str:
     environment = {**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": str(tmp_path)}
-    done = subprocess.run([sys.executable, "-c", ASK], env=environment, capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", ASK.replace("solid", module)], env=environment, capture_output=True, text=True, check=True)
     return done.stdout.strip()
 
 
@@ -38,6 +38,9 @@ def test_the_digest_is_the_same_in_every_process(tmp_path: Path) -> None:
     first = digest_in_a_process(tmp_path, "1")
     assert len(first) == 12
     assert digest_in_a_process(tmp_path, "2") == first
+    # A copy under another name has code of its own: what is cached refers to its module.
+    (tmp_path / "copied.py").write_text(TEXT)
+    assert digest_in_a_process(tmp_path, "1", "copied") != first
     (tmp_path / "solid.py").write_text(TEXT.replace("300", "301"))
     assert digest_in_a_process(tmp_path, "1") != first
 
