@@ -7,6 +7,7 @@ first property that needs it.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from functools import cached_property
 from pathlib import Path
@@ -223,7 +224,8 @@ def _write_whole(path: Path, data: bytes) -> Path:
         part.write_bytes(data)
         part.replace(path)
     except OSError as error:
-        part.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            part.unlink()
         raise StorageError(f"cannot write {path}: {error.strerror}; free some space or choose another place") from error
     return path
 
