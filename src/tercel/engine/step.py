@@ -140,7 +140,7 @@ def _book_view(base: int, row: Any) -> None:
     _top_view(base, ON_BOOK, row, bid_px, bid_lots, ask_px, ask_lots)
 
 
-@cold_kernel
+@inline_kernel
 def _on_level(base: int, wiring: int, row: Any) -> None:
     view = record(view_at(base, ON_LEVEL), LEVEL_VIEW)
     view.ts = row.ts_recv

@@ -164,7 +164,9 @@ def mid(ctx: Any, instrument: int) -> float:
     base = addressof_record(ctx)
     bid, ask = top_ticks(base, ctx, instrument, 0), top_ticks(base, ctx, instrument, 1)
     if bid > 0 and ask > 0:
-        return (bid + ask) * row.tick_num / (2.0 * row.tick_den)
+        # A product rather than a quotient: it may be one unit in the last place off the nearest float, and is three
+        # times as fast, in the one call that nearly every quoting strategy makes for every event.
+        return (bid + ask) * (0.5 * row.tick)
     return _market(ctx, instrument).last_px * row.tick_num / row.tick_den
 
 
@@ -219,23 +221,30 @@ def imbalance(ctx: Any, instrument: int, levels: int = 1) -> float:
     """(bids - asks) / (bids + asks) over the best `levels` levels of each side, in [-1, 1]; 0.0 for an empty book."""
     _instrument(ctx, instrument)
     book = addressof_record(ctx) + ctx.off_books + instrument * ctx.book_stride
-    bids, asks = 0, 0
-    for k in range(2):
-        side = 1 - 2 * k
-        key = records(book + _SIDES, 2, BOOK_SIDE)[k].best
-        total, n = 0, 0
-        while key != NO_KEY and n < levels:
-            total += book_level(book, side, side * key)
-            n += 1
-            if n < levels:
-                key = book_next(book, k, key)
-        if k == 0:
-            bids = total
-        else:
-            asks = total
+    sides = records(book + _SIDES, 2, BOOK_SIDE)
+    bid_key, ask_key = sides[0].best, sides[1].best
+    bids = book_level(book, BUY, bid_key) if bid_key != NO_KEY else 0
+    asks = book_level(book, SELL, -ask_key) if ask_key != NO_KEY else 0
+    if levels > 1:
+        bids += _below_best(book, 0, bid_key, levels - 1)
+        asks += _below_best(book, 1, ask_key, levels - 1)
     if bids + asks == 0:
         return 0.0
     return (bids - asks) / (bids + asks)
+
+
+@kernel
+def _below_best(book: int, k: int, key: int, n_levels: int) -> int:
+    """Lots on the next `n_levels` levels of side k behind the level `key`."""
+    side = 1 - 2 * k
+    total = 0
+    for _ in range(n_levels):
+        if key == NO_KEY:
+            break
+        key = book_next(book, k, key)
+        if key != NO_KEY:
+            total += book_level(book, side, side * key)
+    return total
 
 
 def position(ctx: Any, instrument: int) -> float:
