@@ -29,7 +29,13 @@ print(code_digest(Inner, Inner().record_dtype()))
 
 def digest_in_a_process(tmp_path: Path, seed: str, module: str = "solid") -> str:
     environment = {**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": str(tmp_path)}
-    done = subprocess.run([sys.executable, "-c", ASK.replace("solid", module)], env=environment, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", ASK.replace("solid", module)],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     return done.stdout.strip()
 
 
