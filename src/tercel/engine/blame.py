@@ -47,7 +47,18 @@ def line_of(error: BaseException) -> str:
 
 
 def user_line(engine: Engine, handler: str, strategy: int, kind: str) -> str:
-    """The line at or near which the handler raised an exception of class name `kind`, or an empty string."""
+    """The line at or near which the handler raised an exception of class name `kind`, or an empty string.
+
+    Tried with no order asked for, then with as many as there is room for: which it was is not known any more.
+    """
+    for is_full in (False, True):
+        line = _line_of_copy(engine, handler, strategy, kind, is_full)
+        if line:
+            return line
+    return ""
+
+
+def _line_of_copy(engine: Engine, handler: str, strategy: int, kind: str, is_full: bool) -> str:
     block = np.zeros(len(engine.block) + 64, np.uint8)
     start = -address_of(block) % 64
     copy = block[start : start + len(engine.block)]
@@ -55,6 +66,7 @@ def user_line(engine: Engine, handler: str, strategy: int, kind: str) -> str:
     base = address_of(copy)
     head: Any = record(base, CONTEXT)
     head["strategy"] = strategy
+    head["n_proposals"] = head["proposals_max"] if is_full else 0
     event = HANDLERS[handler]
     compiled = engine.compiled[strategy]
     state = record(base + engine.layout.state_offsets[strategy], compiled.dtype)

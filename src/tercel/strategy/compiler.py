@@ -8,6 +8,7 @@ warmup`; never per event.
 from __future__ import annotations
 
 import hashlib
+import os
 import types
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ import msgspec
 import numpy as np
 
 from tercel.errors import StrategyError
-from tercel.features.state import State, code_text, source_digest, view_class
+from tercel.features.state import State, code_text, view_class
 from tercel.jit import COMPILED, KernelError, compile_handler, interpreted, kernel_cache_dir, record, wrap_callback
 from tercel.strategy.context import CONTEXT, ContextView
 from tercel.strategy.contract import HANDLERS, Strategy
@@ -146,23 +147,40 @@ def code_digest(cls: type[State], dtype: np.dtype) -> str:
     The module's name is among them: compiled code in the cache refers to it, and fails to load where it is another.
     """
     digest = hashlib.blake2b(digest_size=6)
-    digest.update(f"{cls.__module__} {cls._marker} {dtype.descr} {source_digest(cls)}".encode())
-    seen: set[int] = set()
+    # The marker, and those of nested states in the dtype, hold the text of the classes.
+    digest.update(f"{cls.__module__} {cls._marker} {dtype.descr}".encode())
+    seen: set[Any] = set()
     for function in cls.record_methods().values():
         _digest_function(digest, function, seen)
     return digest.hexdigest()
 
 
-def _digest_function(digest: Any, function: Any, seen: set[int]) -> None:
+#: File name -> its time and size, and the digest of its bytes then.
+_FILES: dict[str, tuple[tuple[int, int], bytes]] = {}
+
+
+def _file_digest(name: str) -> bytes:
+    """Sixteen bytes over a module's text, none for what is no file; read again only when the file has changed."""
+    try:
+        status = os.stat(name)
+        at = (status.st_mtime_ns, status.st_size)
+        if name not in _FILES or _FILES[name][0] != at:
+            _FILES[name] = at, hashlib.blake2b(Path(name).read_bytes(), digest_size=16).digest()
+    except OSError:
+        return b""
+    return _FILES[name][1]
+
+
+def _digest_function(digest: Any, function: Any, seen: set[Any]) -> None:
     function = getattr(function, "py_func", function)
     if id(function) in seen or not isinstance(function, types.FunctionType):
         return
     seen.add(id(function))
     code = function.__code__
     digest.update(code_text(code).encode())
-    file = Path(code.co_filename)
-    if file.is_file():
-        digest.update(file.read_bytes())
+    if code.co_filename not in seen:
+        seen.add(code.co_filename)
+        digest.update(_file_digest(code.co_filename))
     outside = [(name, function.__globals__.get(name)) for name in code.co_names]
     outside += [(name, cell.cell_contents) for name, cell in zip(code.co_freevars, function.__closure__ or ())]
     for name, value in outside:

@@ -69,9 +69,11 @@ def test_the_run_used_everything(ran: Ran) -> None:
     refusals = set(ran.log.events["reason"][ran.log.events["kind"] == 28].tolist())
     assert refusals >= {OFF_LOT_GRID, OFF_TICK_GRID, BAD_QTY, QTY_CAP, UNKNOWN_ORDER, ORDER_NOT_OPEN}
     busy, leaning, listening = ran.states
-    assert busy["n_fills"] > 20 and busy["n_again"] > 5 and busy["n_signals"] == 2 and busy["n_stops"] == 1
-    assert leaning["n"] > 1000 and leaning["again"] > 0
-    assert listening["n_quotes"] == 1 and listening["n_levels"] > 1000
+    assert busy["n_fills"] > 20
+    assert busy["n_again"] > 5
+    assert [int(busy[name]) for name in ("n_signals", "n_stops")] == [2, 1]
+    assert min(leaning["n"], listening["n_levels"]) > 1000
+    assert [int(leaning["again"]), int(listening["n_quotes"])] == [50, 1]
     assert np.any(ran.journal["kind"] == RESUME)
 
 
