@@ -16,6 +16,9 @@ DESCRIPTION = """Tell what is in a tape.
 Replays the tape's depth through the book, prints the book it ends with, and compares the book with the venue's own best
 prices wherever both carry the same update id."""
 
+#: Room of the book that single orders are replayed through; rows beyond are counted as refused.
+_L3_ORDERS, _L3_LEVELS = 1 << 18, 1 << 16
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
@@ -35,6 +38,7 @@ def _book_object(tape: Tape, end: BookEnd, n_levels: int) -> dict[str, Any]:
     found: dict[str, Any] = {
         "instrument": i,
         "symbol": tape.instruments[i].symbol,
+        "kind": "l2",
         "n_messages": end.n_messages,
         "n_levels": end.n_bids + end.n_asks,
         "n_bids": end.n_bids,
@@ -84,8 +88,54 @@ def examine(tape: Tape, terminal: Terminal, n_levels: int = 3) -> dict[str, Any]
                     tell(min(start + size, len(tape)), len(tape))
 
             ends, checks = audit_books(pieces, len(tape.instruments))
-        found["books"] = [_book_object(tape, end, n_levels) for end in ends]
+        # A tape of single orders has one CLEAR of this kind and no level: its book is the other one.
+        found["books"] = [_book_object(tape, end, n_levels) for end in ends if end.n_bids + end.n_asks > 0]
         found["quotes_at_shared_update_ids"] = [_quote_object(tape, check) for check in checks]
+    if tape.meta.channels.get("orders"):
+        found["books"] += _order_books(tape, terminal, n_levels)
+    return found
+
+
+def _order_books(tape: Tape, terminal: Terminal, n_levels: int) -> list[dict[str, Any]]:
+    """Replay single orders through an L3 book for each instrument."""
+    from tercel.book.l3_book import L3Book
+    from tercel.errors import TercelError
+    from tercel.model.events import BUY, SELL
+
+    books = [L3Book(_L3_ORDERS, _L3_LEVELS) for _ in tape.instruments]
+    n_refused = [0] * len(books)
+    size = tape.meta.group_rows or max(1, len(tape))
+    with terminal.bar("replaying the orders") as tell:
+        for start in range(0, len(tape), size):
+            rows = tape.received(start, size)
+            for i, book in enumerate(books):
+                n_refused[i] += int((book.apply(rows[rows["instrument"] == i]) != 0).sum())
+            tell(min(start + size, len(tape)), len(tape))
+    found = []
+    for i, book in enumerate(books):
+        try:
+            book.check()
+        except TercelError:
+            is_sound = False
+        else:
+            is_sound = True
+        sides = {"bids": book.levels(BUY), "asks": book.levels(SELL)}
+        made: dict[str, Any] = {
+            "instrument": i,
+            "symbol": tape.instruments[i].symbol,
+            "kind": "l3",
+            "n_orders": book.n_orders,
+            "n_levels": len(sides["bids"]) + len(sides["asks"]),
+            "n_bids": len(sides["bids"]),
+            "n_asks": len(sides["asks"]),
+            "n_refused_rows": n_refused[i],
+            "sound": is_sound,
+        }
+        for name, levels in sides.items():
+            pairs = [(int(level["px"]), int(level["qty"])) for level in levels]
+            made[f"best_{name}"] = [_level(tape, i, pair) for pair in pairs[:n_levels]]
+            made[f"farthest_{name[:-1]}"] = _level(tape, i, pairs[-1]) if pairs else None
+        found.append(made)
     return found
 
 
@@ -99,8 +149,9 @@ def _extra_facts(found: dict[str, Any]) -> list[tuple[str, str]]:
     facts = [("scheduled rows", f"{s['rows']:,} (quotes left out where there is depth): {words}")]
     for book in found["books"]:
         name = f"book {book['symbol']}"
+        orders = f"{book['n_orders']:,} orders on " if book["kind"] == "l3" else ""
         counts = f"{book['n_levels']:,} levels at the end: {book['n_bids']:,} bids, {book['n_asks']:,} asks"
-        facts += [(name, counts + ("" if book["sound"] else "; NOT SOUND"))]
+        facts += [(name, orders + counts + ("" if book["sound"] else "; NOT SOUND"))]
         facts += [("  best bids", _side(book["best_bids"])), ("  best asks", _side(book["best_asks"]))]
         if book["farthest_bid"] and book["farthest_ask"]:
             facts += [("  farthest", _side([book["farthest_bid"], book["farthest_ask"]]))]
