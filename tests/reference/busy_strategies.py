@@ -21,6 +21,7 @@ class Busy(Strategy):
 
     turn: int = 0
     period_ns: int = 40_000_000
+    tick: float = 0.01
     buy_id: int = 0
     sell_id: int = 0
     n_fills: int = 0
@@ -60,7 +61,7 @@ class Busy(Strategy):
             self.buy_id = ctx.post(0, 1, qty, price)
             self.sell_id = ctx.post(0, -1, qty, ctx.best_ask(0))
         elif what == 1:
-            ctx.amend(self.buy_id, 0.08, price - 0.01)
+            ctx.amend(self.buy_id, 0.08, price - self.tick)
             ctx.amend_lots(self.sell_id, 20, ask + 1)
             ctx.amend(self.buy_id, 0.09, price)
         elif what == 2:
@@ -79,20 +80,20 @@ class Busy(Strategy):
             ctx.one_cancels_other(first, second)
         elif what == 7:
             parent = ctx.buy(0, qty, price)
-            ctx.bracket(parent, ctx.stop(0, -1, qty, price - 0.10))
+            ctx.bracket(parent, ctx.stop(0, -1, qty, price - 10 * self.tick))
         elif what == 8:
-            ctx.iceberg(0, -1, 0.3, ctx.best_ask(0) + 0.01, 0.1)
+            ctx.iceberg(0, -1, 0.3, ctx.best_ask(0) + self.tick, 0.1)
         elif what == 9:
-            ctx.stop(0, 1, qty, ctx.best_ask(0) + 0.03, ctx.best_ask(0) + 0.05)
-            ctx.trailing(0, -1, qty, 0.04)
+            ctx.stop(0, 1, qty, ctx.best_ask(0) + 3 * self.tick, ctx.best_ask(0) + 5 * self.tick)
+            ctx.trailing(0, -1, qty, 4 * self.tick)
         elif what == 10:
             ctx.buy(0, 0.00051)
             ctx.buy(0, qty, price + 0.001)
             ctx.buy(0, -1.0)
             ctx.sell(0, 900.0, price)
         elif what == 11:
-            ctx.buy_until(0, qty, price - 0.01, ctx.now + 90_000_000)
-            ctx.sell_until(0, qty, ctx.best_ask(0) + 0.01, ctx.now + 50_000_000)
+            ctx.buy_until(0, qty, price - self.tick, ctx.now + 90_000_000)
+            ctx.sell_until(0, qty, ctx.best_ask(0) + self.tick, ctx.now + 50_000_000)
         elif what == 12:
             ctx.buy(0, qty, ctx.best_ask(0), FOK)
             ctx.sell(0, qty, ctx.best_bid(0), reduce_only=True)
@@ -177,9 +178,9 @@ class Listening(Strategy):
         self.size += trade.qty * ctx.qty_at(0, 1, trade.px)
 
 
-def everyone() -> list[Strategy]:
-    """One of each, in a fixed order."""
-    return [Busy(), Leaning(), Listening()]
+def everyone(tick: float = 0.01) -> list[Strategy]:
+    """One of each, in a fixed order, for an instrument of that tick."""
+    return [Busy(tick=tick), Leaning(), Listening()]
 
 
 def market_rows(duration_s: float = 12.0, seed: int = 5) -> np.ndarray:
