@@ -15,6 +15,8 @@ WORKERS ?= auto
 ARGS ?=
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3 python; do \
 	"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo "$$p" && break; done)
+# Under this name, so that `make --dry-run test` stays dry: a line that says MAKE would be run all the same.
+THIS_MAKE := $(MAKE)
 PYTEST := $(BIN)/python -m pytest
 
 # The kernels' tests that also run without Numba: small enough for the interpreter.
@@ -31,7 +33,7 @@ demo: setup ## a strategy on a simulated market, and its report
 	@$(BIN)/tercel demo $(ARGS)
 
 test: setup-dev ## every lane; pytest's summary comes last
-	@PYTEST_ARGS='$(ARGS)' MAKE='$(MAKE)' VENV='$(VENV)' WORKERS='$(WORKERS)' bash .ci/lanes
+	@PYTEST_ARGS='$(ARGS)' MAKE='$(THIS_MAKE)' VENV='$(VENV)' WORKERS='$(WORKERS)' bash .ci/lanes
 
 setup: $(VENV)/.core ## .venv with tercel alone
 
