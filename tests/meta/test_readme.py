@@ -13,6 +13,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -77,7 +78,7 @@ def test_the_strategy_of_the_strategies_page(repo, tmp_path, monkeypatch):
 
     scope = _run_page(repo / "docs/strategies.md", tmp_path, monkeypatch)
     rows = tc.simulate_market(tc.MarketModel(), seed=1, n_rows=20_000)
-    instrument = tc.Instrument(symbol="SIM", tick_size="0.01", lot_size="0.001")
+    instrument = tc.Instrument(symbol="SIM", tick_size=Decimal("0.01"), lot_size=Decimal("0.001"))
     run = tc.Backtest(scope["Skewed"](qty=0.02), rows, instruments=[instrument])  # type: ignore[operator]
     result = run.run()
     assert result is not None

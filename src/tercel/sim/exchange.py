@@ -35,8 +35,9 @@ _SIDES = 64
 def market_row(venue: int, states: int, books: int, book_stride: int, own: int, row: Any) -> int:
     """Apply one market row at its venue time. Returns 0 when it cannot have touched our orders, else 1.
 
-    states, books, own: addresses of the VENUE_INSTRUMENT records, the books and the OWN_SIDE records, which the caller keeps in registers: a store to a
-    book would make them be read again. Both sides go through one path, for which side a row is on cannot be predicted.
+    states, books, own: addresses of the VENUE_INSTRUMENT records, the books and the OWN_SIDE records, which the caller
+    keeps in registers: a store to a book would make them be read again. Both sides go through one path, for which side
+    a row is on cannot be predicted.
     """
     i = int(row.instrument)
     if row.kind != LEVEL:

@@ -1,8 +1,8 @@
 """How long messages travel: one model for each leg (new, amend, cancel to the venue; answers and fills back).
 
 Models: constant; recorded (times and values, interpolated in between, as measured on a real session); lognormal
-(median and spread, seeded). Messages one way never overtake each other, whatever their legs, as on one TCP stream. Kernels called by the
-simulated venue and the driver.
+(median and spread, seeded). Messages one way never overtake each other, whatever their legs, as on one TCP stream.
+Kernels called by the simulated venue and the driver.
 """
 
 from __future__ import annotations
