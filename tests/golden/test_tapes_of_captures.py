@@ -112,8 +112,9 @@ def test_bitstamp(data_dir: Path, tmp_path: Path) -> None:
     assert tape.meta.messages == {
         "order_created": 12429, "order_changed": 334, "order_deleted": 12440, "trade": 306, "order_book": 2491,
     }  # fmt: skip
-    assert tape.meta.channels == {"orders": 25203, "trades": 306}
-    assert tuple(tape.counts()) == (25509, 0, 0)
+    assert tape.meta.channels == {"orders": 25203, "trades": 306, "depth": 24638}
+    assert tuple(tape.counts()) == (50147, 0, 0)
+    assert tuple(tape.counts(["orders", "trades"])) == (25509, 0, 0)
     books = list(bitstamp_books(data_dir / name))
     assert (len(books), books[0][0], books[-1][0]) == (2491, 6, 25499)
     assert (books[0][1][0].tolist(), books[0][2][0].tolist()) == ([23647, 178855669], [23664, 379520000])

@@ -1,7 +1,8 @@
 """Imports a Bitstamp order log: every order's life (L3), one event a line, `ms event json`, plain or packed.
 
 order_created, order_changed and order_deleted become ADD, CHANGE and DELETE rows under the order's id with the size
-that is left; trade becomes a TRADE row. The log's periodic order_book snapshots are no rows: they are what a book can
+that is left, each followed by LEVEL rows of the levels it changed (see `order_levels`); trade becomes a TRADE row. The
+log's periodic order_book snapshots are no rows: they are what a book can
 be checked against, and `bitstamp_books` yields them with their place among the rows. The log has one clock, its
 recorder's, so both times of a row are that. Rows about orders older than the log are kept; a book refuses them by name.
 
@@ -26,6 +27,7 @@ from tercel.model.events import ADD, BUY, CHANGE, DELETE, EXCH, LAST, LOCAL, SEL
 from tercel.model.instrument import Instrument
 from tercel.store.grid import Grid
 from tercel.store.lines import BadLines, Progress, SourceLines
+from tercel.store.order_levels import OrderLevels
 from tercel.store.tape import Tape, TapeMeta
 from tercel.store.writing import finish_tape, spooling
 
@@ -143,6 +145,7 @@ class _Rows:
     def __init__(self, px_grid: Grid, qty_grid: Grid, bad_lines: BadLines) -> None:
         self._grids = px_grid, qty_grid
         self._bad = bad_lines
+        self._levels = OrderLevels()
         self._heads: list[tuple[int, int, int, int]] = []
         self._numbers: list[tuple[float, float]] = []
         self._lines: list[int] = []
@@ -156,7 +159,7 @@ class _Rows:
         self._lines.append(line.number)
 
     def take(self) -> np.ndarray:
-        """All rows so far, (n,) EVENT, without those whose numbers are bad."""
+        """All rows so far, (n,) EVENT, with their levels and without those whose numbers are bad."""
         rows = event_rows(len(self._heads))
         if len(rows) == 0:
             return rows
@@ -176,7 +179,7 @@ class _Rows:
             self._bad.bad(self._lines[i_row], "off_grid", what, UnitError)
         self._heads, self._numbers, self._lines = [], [], []
         good: np.ndarray = rows[~(bad_px | bad_qty)]
-        return good
+        return self._levels.expand(good)
 
 
 def import_bitstamp(
@@ -237,7 +240,8 @@ def bitstamp_books(
 ) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
     """The log's periodic order books, to check an L3 book against.
 
-    Yields (number of the tape's rows before it, bids, asks): each side (k, 2) int64, ticks and lots, best first.
+    Yields (number of the tape's order and trade rows before it, bids, asks): each side (k, 2) int64, ticks and lots,
+    best first.
     Positions hold for a tape imported without skipped lines. Raises DataError or UnitError naming file and line.
     """
     source = Path(path)

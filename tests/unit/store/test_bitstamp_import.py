@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tercel.errors import DataError, UnitError
-from tercel.model.events import ADD, BUY, CHANGE, DELETE, SELL, TRADE
+from tercel.model.events import ADD, BUY, CHANGE, DELETE, LAST, LEVEL, SELL, TRADE
 from tercel.store.bitstamp import bitstamp_books
 from tercel.store.imports import import_capture
 from tercel.store.tape import Tape
@@ -42,7 +42,7 @@ def run(path: Path, **options: Any) -> Tape:
 
 def test_rows(capture: Capture) -> None:
     tape = run(capture(LOG))
-    rows = tape.rows()
+    rows = tape.rows(["orders", "trades"])
     assert rows["kind"].tolist() == [ADD, ADD, ADD, CHANGE, DELETE, TRADE, DELETE, TRADE]
     assert rows["id"].tolist() == [1, 2, 3, 1, 3, 77, 2, 78]
     assert rows["px"].tolist() == [23647, 23660, 23640, 23647, 23640, 23647, 23660, 23660]
@@ -59,6 +59,20 @@ def test_rows(capture: Capture) -> None:
         "order_book": 2,
     }
     assert tape.meta.notes[1].startswith("1 trades without a clear aggressor")
+
+
+def test_levels_beside_the_orders(capture: Capture) -> None:
+    rows = run(capture(LOG)).rows()
+    told = [(int(r["id"]), int(r["side"]), int(r["px"]), int(r["qty"])) for r in rows if r["kind"] == LEVEL]
+    # Order 3 meets the bid when it comes and is gone before it rests: it is in no level.
+    assert told == [
+        (1, BUY, 23647, 200000000),
+        (2, SELL, 23660, 100000000),
+        (1, BUY, 23647, 150000000),
+        (2, SELL, 23660, 0),
+    ]
+    ends = [(int(r["kind"]), bool(r["flags"] & LAST)) for r in rows[:5]]
+    assert ends == [(ADD, False), (LEVEL, True), (ADD, False), (LEVEL, True), (ADD, True)]
 
 
 def test_books_and_their_places(capture: Capture) -> None:
@@ -84,4 +98,4 @@ def test_bad_lines(capture: Capture, line: str, error: type[Exception], words: s
         run(path)
     assert not (path.parent / "out.tape").exists()
     tape = run(path, on_bad_line="skip")
-    assert (tape.meta.skipped, tape.meta.n_rows) == ({reason: 1}, 8)
+    assert (tape.meta.skipped, tape.meta.n_rows) == ({reason: 1}, 12)
