@@ -31,7 +31,7 @@ def halt_row(base: int, row: Any) -> int:
     risks = records(base + ctx.off_risk, ctx.n_instruments, RISK)
     for i in range(ctx.n_instruments):
         gate_halt(risks[i], ctx.halted)
-    return cancel_open(base, -1)
+    return cancel_open(base, -1, 0)
 
 
 @cold_kernel

@@ -10,6 +10,7 @@ from typing import Any
 
 from tercel.engine.outbox import cancel_open
 from tercel.jit import cold_kernel, kernel, record, records
+from tercel.model.commands import REDUCE_ONLY
 from tercel.model.instrument import INSTRUMENT
 from tercel.orders.positions import POSITION, position_equity
 from tercel.risk.gate import RISK, gate_mark
@@ -39,13 +40,19 @@ def loss_limited(risk: Any) -> bool:
 
 @cold_kernel
 def mark_loss(base: int, instrument: int) -> None:
-    """Look at the equity of an instrument now; when that halts it, cancel its open orders."""
+    """Look at the equity of an instrument now; when that halts it, cancel its open orders.
+
+    While it stays halted each look cancels again what found no room or was not canceled, but for the reduce-only orders
+    that a loss halt lets through.
+    """
     ctx = record(base, CONTEXT)
     position = records(base + ctx.off_positions, ctx.n_instruments, POSITION)[instrument]
     row = records(base + ctx.off_instruments, ctx.n_instruments, INSTRUMENT)[instrument]
     risk = records(base + ctx.off_risk, ctx.n_instruments, RISK)[instrument]
     if gate_mark(risk, position_equity(position, row, mark_x2(base, instrument)), ctx.now) != 0:
-        cancel_open(base, instrument)
+        cancel_open(base, instrument, 0)
+    elif risk.halted != 0:
+        cancel_open(base, instrument, REDUCE_ONLY)
 
 
 @kernel

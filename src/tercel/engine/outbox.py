@@ -43,10 +43,11 @@ def push_command(base: int, kind: int, id: int, instrument: int, side: int, px: 
 
 
 @cold_kernel
-def cancel_open(base: int, instrument: int) -> int:
+def cancel_open(base: int, instrument: int, but_flags: int) -> int:
     """Cancel every open order of an instrument (-1: of all) that has no cancel in flight. Returns how many went out.
 
-    An amend in flight does not hinder it. Orders that find no room in the command ring stay; halts repeat.
+    but_flags: orders with one of these command flags are left. An amend in flight does not hinder a cancel. Orders that
+    find no room in the command ring stay; halts repeat.
     """
     ctx = record(base, CONTEXT)
     orders = records(base + ctx.off_orders, ctx.orders_max, ORDER)
@@ -55,7 +56,7 @@ def cancel_open(base: int, instrument: int) -> int:
     for i in range(ctx.n_open):
         order = orders[slots[i]]
         wanted = instrument < 0 or order.instrument == instrument
-        if wanted and order.pending != CANCEL and ctx.n_commands < ctx.commands_max:
+        if wanted and order.flags & but_flags == 0 and order.pending != CANCEL and ctx.n_commands < ctx.commands_max:
             order.pending = CANCEL
             push_command(base, CANCEL, order.id, order.instrument, order.side, 0, 0)
             sent += 1

@@ -12,7 +12,7 @@ from reference.event_makers import ack, amend_rejected, amended, canceled, fill,
 from tercel.config import Capacity
 from tercel.engine.engine import Engine
 from tercel.model.commands import AMEND, CANCEL, GTC, LIMIT, LINK, MARKET, NEW, STOP, STOP_LIMIT
-from tercel.model.events import HALT, REFUSED, SIGNAL
+from tercel.model.events import CANCEL_REJECT, HALT, REFUSED, SIGNAL
 from tercel.model.reasons import (
     BAD_ORDER_TYPE,
     BAD_PRICE,
@@ -179,6 +179,19 @@ def test_a_loss_limit_is_looked_at_every_second_and_cancels(batch: int) -> None:
     assert commands["ts"].tolist() == [S, S]
     assert int(engine.view("risk")[0]["halt_reason"]) == DAILY_LOSS
     assert done(engine, ask(4 * S, 0, 10, 9_000)) == ([], [DAILY_LOSS])
+
+
+def test_cancels_that_find_no_room_are_repeated_each_second() -> None:
+    capacity = Capacity(commands=4, orders=16, timers=4, far_levels=64, depth_ticks=256)
+    engine = Engine([SIM], [Asked()], limits=Limits(daily_loss_max=1), capacity=capacity)
+    engine.start(0)
+    done(engine, quote(1), ask(2, 0, 100, 10_002), fill(3, FIRST, 1, 10_002, 100))
+    done(engine, *[ask(4 + i, 0, 10, 9_000 - i) for i in range(6)])
+    commands, _ = engine.run(joined(quote(S // 2, 8_900, 8_902), quote(10 * S, 8_900, 8_902), quote(20 * S)))
+    assert commands["kind"].tolist() == [CANCEL] * 6
+    assert (commands["ts"] // S).tolist() == [1, 1, 1, 1, 2, 2]
+    # The venue would not: asked again at the next look.
+    assert done(engine, row(CANCEL_REJECT, 21 * S, id=FIRST + 1, side=1), timer(23 * S)) == ([CANCEL], [])
 
 
 def test_equity_is_looked_at_the_same_way_however_time_is_cut() -> None:
