@@ -102,3 +102,25 @@ def test_the_readme_shows_a_picture_that_is_there(documents, repo):
     assert pictures
     for picture in pictures:
         assert 10_000 < (repo / Path(picture)).stat().st_size < 300_000
+
+
+def test_the_benchmark_table_is_filled_from_json(repo):
+    import importlib.util
+
+    spec = importlib.util.spec_from_file_location("docs_generate", repo / "docs/generate.py")
+    assert spec is not None
+    assert spec.loader is not None
+    generate = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(generate)
+    rows = [
+        {"question": "a", "ours": 25.04, "theirs": 1234.5, "unit": "ns", "peer": "p 1", "ratio": 49.3, "reach": "x",
+         "same_results": True},
+        {"question": "b", "ours": 3.14159, "theirs": None, "unit": "s", "peer": "", "ratio": None, "reach": "",
+         "same_results": None},
+    ]  # fmt: skip
+    assert generate.bench_table(rows).splitlines()[2:] == [
+        "| a | 25 | 1,234 | ns | 49.3 | yes | x | p 1 |",
+        "| b | 3.14 |  | s |  |  |  |  |",
+    ]
+    readme = (repo / "README.md").read_text(encoding="utf-8")
+    assert readme.index("<!-- bench:start -->") < readme.index("<!-- bench:end -->")

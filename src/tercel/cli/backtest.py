@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from tercel.sim.venue import VenueRules
     from tercel.strategy.contract import Strategy
 
+__all__ = ["DESCRIPTION", "add_arguments", "add_venue_arguments", "run", "run_backtest", "venue_rules"]
+
 DESCRIPTION = """Run strategies over a tape against a simulated venue, and print what came of it.
 
 STRATEGY is path/to/file.py:Class, package.module:Class, or one that ships with tercel: ema-cross, quoter,

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+__all__ = ["DESCRIPTION", "add_arguments", "run"]
+
 DESCRIPTION = """Measure tercel against its peers in one run and print one table.
 
 Results are compared first: a row whose two sides do not make the same fills is marked. Peers come with the bench extra:

@@ -11,6 +11,8 @@ import json
 import sys
 from typing import Any
 
+__all__ = ["main"]
+
 
 def _compile(task: dict[str, Any]) -> None:
     from tercel.jit import ENTRIES

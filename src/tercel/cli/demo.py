@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+__all__ = ["DESCRIPTION", "add_arguments", "run"]
+
 DESCRIPTION = """Simulate a market, let the two-sided quoter trade it with realistic latency, fees and queue position,
 print the summary and write a report. Needs no arguments, no data and no network."""
 

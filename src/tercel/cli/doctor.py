@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from tercel.cli.terminal import Terminal
 
+__all__ = ["DESCRIPTION", "Findings", "add_arguments", "directory_bytes", "old_kernels", "run", "self_test"]
+
 DESCRIPTION = """Check this installation: versions, processor, cache, kernels, clock, and a self-test that runs one
 strategy compiled and interpreted and compares every byte of state. Exit code 1 when something is broken."""
 

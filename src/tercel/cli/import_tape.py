@@ -6,6 +6,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+__all__ = ["DESCRIPTION", "add_arguments", "run"]
+
 DESCRIPTION = """Turn a foreign file into a tape.
 
 Knows raw Binance captures (USD-M and spot), the Bitstamp order log, and CSV of bars, trades or quotes; plain, gzip, xz

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from tercel.cli.terminal import Terminal
     from tercel.store.tape import Tape
 
+__all__ = ["DESCRIPTION", "add_arguments", "examine", "run"]
+
 DESCRIPTION = """Tell what is in a tape.
 
 Replays the tape's depth through the book, prints the book it ends with, and compares the book with the venue's own best

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from tercel.sim.market import MarketModel
     from tercel.store.tape import Tape
 
+__all__ = ["DESCRIPTION", "add_arguments", "market_model", "run", "seconds_of", "write_market"]
+
 DESCRIPTION = """Make a tape from a seeded market: limit orders, cancels and bursts of market orders through an order
 book. The same seed gives the same bytes. docs/simulated-market.md describes the model and its parameters."""
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 
+__all__ = ["DESCRIPTION", "add_arguments", "run"]
+
 DESCRIPTION = """Compile every kernel and the strategies named, so that later runs start at once.
 
 Compiled code is kept in the cache directory until tercel, Numba or NumPy changes."""
