@@ -32,7 +32,7 @@ def _spelled(name: str, function: Any) -> str:
     function = getattr(function, "py_func", function)
     words = []
     for parameter in list(inspect.signature(function).parameters.values())[1:]:
-        default = "" if parameter.default is parameter.empty else f"={parameter.default!r}"
+        default = "" if parameter.default is parameter.empty else f"={parameter.default!r}".replace("-inf", "AT_MARKET")
         words.append(parameter.name + default)
     return f"`ctx.{name}({', '.join(words)})`"
 

@@ -99,6 +99,9 @@ TIMER_ROW = np.dtype([("deadline", "i8"), ("period", "i8"), ("strategy", "i8"), 
 _SIDES = 64
 _OFF_GRID, _NO_SIZE = -1, -2
 INT64_MAX = (1 << 63) - 1
+#: The limit of an order that has none. No price a book can show: a limit of 0.0, which is what `ctx.best_ask` says of
+#: an empty side, is refused as BAD_PRICE and never becomes a market order.
+AT_MARKET = float("-inf")
 
 
 @inline_kernel
@@ -372,7 +375,7 @@ def _order(
     row = _instrument(ctx, instrument)
     lots = _grid(qty, row.lot_num, row.lot_den)
     px = 0
-    if limit != 0.0:
+    if limit != AT_MARKET:
         px = _grid(limit, row.tick_num, row.tick_den)
     arg = 0
     if type == ICEBERG:
@@ -387,18 +390,22 @@ def _order(
     return _propose(ctx, NEW, 0, instrument, side, lots, px, type, tif, flags, arg, expire_ns, reason)
 
 
-def buy(ctx: Any, instrument: int, qty: float, limit: float = 0.0, tif: int = GTC, reduce_only: bool = False) -> int:
+def buy(
+    ctx: Any, instrument: int, qty: float, limit: float = AT_MARKET, tif: int = GTC, reduce_only: bool = False
+) -> int:
     """Buy `qty`: at `limit` or better, at market where no limit is given. Returns the order id.
 
     A price off the tick grid or a size off the lot grid is refused by name (OFF_TICK_GRID, OFF_LOT_GRID).
     """
-    kind = LIMIT if limit != 0.0 else MARKET
+    kind = LIMIT if limit != AT_MARKET else MARKET
     return _order(ctx, instrument, BUY, qty, limit, kind, tif, REDUCE_ONLY if reduce_only else 0, 0.0, 0.0, 0)
 
 
-def sell(ctx: Any, instrument: int, qty: float, limit: float = 0.0, tif: int = GTC, reduce_only: bool = False) -> int:
+def sell(
+    ctx: Any, instrument: int, qty: float, limit: float = AT_MARKET, tif: int = GTC, reduce_only: bool = False
+) -> int:
     """Sell `qty`: at `limit` or better, at market where no limit is given. Returns the order id."""
-    kind = LIMIT if limit != 0.0 else MARKET
+    kind = LIMIT if limit != AT_MARKET else MARKET
     return _order(ctx, instrument, SELL, qty, limit, kind, tif, REDUCE_ONLY if reduce_only else 0, 0.0, 0.0, 0)
 
 
@@ -417,17 +424,17 @@ def sell_until(ctx: Any, instrument: int, qty: float, limit: float, expire_ns: i
     return _order(ctx, instrument, SELL, qty, limit, LIMIT, GTD, 0, 0.0, 0.0, expire_ns)
 
 
-def stop(ctx: Any, instrument: int, side: int, qty: float, trigger: float, limit: float = 0.0,
+def stop(ctx: Any, instrument: int, side: int, qty: float, trigger: float, limit: float = AT_MARKET,
          reduce_only: bool = False) -> int:  # fmt: skip
     """A stop order: when the last trade reaches `trigger` it becomes a market order, or a limit order at `limit`."""
-    kind = STOP_LIMIT if limit != 0.0 else STOP
+    kind = STOP_LIMIT if limit != AT_MARKET else STOP
     return _order(ctx, instrument, side, qty, limit, kind, GTC, REDUCE_ONLY if reduce_only else 0, trigger, 0.0, 0)
 
 
 def trailing(ctx: Any, instrument: int, side: int, qty: float, offset: float, reduce_only: bool = False) -> int:
     """A trailing stop: its trigger follows the best trade price since it was accepted at a distance of `offset`."""
     flags = REDUCE_ONLY if reduce_only else 0
-    return _order(ctx, instrument, side, qty, 0.0, TRAILING, GTC, flags, offset, 0.0, 0)
+    return _order(ctx, instrument, side, qty, AT_MARKET, TRAILING, GTC, flags, offset, 0.0, 0)
 
 
 def iceberg(ctx: Any, instrument: int, side: int, qty: float, limit: float, show: float) -> int:

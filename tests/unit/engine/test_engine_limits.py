@@ -144,7 +144,9 @@ def test_links_join_two_orders_of_one_instrument() -> None:
 
 
 @pytest.mark.parametrize(
-    ("qty", "price", "reason"), [(-1, 100, BAD_QTY), (1, -5, BAD_PRICE), (float("nan"), 1, BAD_QTY)]
+    ("qty", "price", "reason"),
+    # A limit of zero, which is what an empty side of the book says, must never become a market order.
+    [(-1, 100, BAD_QTY), (1, -5, BAD_PRICE), (1, 0, BAD_PRICE), (float("nan"), 1, BAD_QTY)],
 )
 def test_no_size_and_no_price_are_told_apart_from_the_grid(qty: float, price: float, reason: int) -> None:
     class Wrong(Strategy):
