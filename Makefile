@@ -21,7 +21,7 @@ PYTEST := $(BIN)/python -m pytest
 
 # The kernels' tests that also run without Numba: small enough for the interpreter.
 INTERPRETED := tests/unit/features tests/unit/orders tests/unit/risk tests/unit/book tests/unit/test_jit_records.py \
-	tests/property
+	tests/property --ignore=tests/property/test_venue_against_naive.py
 
 .PHONY: help demo test setup setup-dev lint format types imports warmup test-interpreted test-compiled bench \
 	docs docs-check clean clean-all
