@@ -42,13 +42,13 @@ __all__ = [
     "book_set",
 ]
 
-#: Header. depth_ticks, far_levels: the maxima. n_updates: LEVEL rows applied. n_crossings: times a new level pushed the
+#: Header. depth_ticks, far_levels: the maxima. n_crossings: times a new level pushed the
 #: opposite best. error: first status that was not fine, sticky.
 BOOK = np.dtype(
     [
         ("depth_ticks", "i8"),
         ("far_levels", "i8"),
-        ("n_updates", "i8"),
+        ("spare3", "i8"),
         ("n_crossings", "i8"),
         ("error", "i8"),
         ("spare0", "i8"),
