@@ -25,7 +25,7 @@ from tercel.model.instrument import Instrument
 from tercel.model.runlog import RunLog
 from tercel.observe.results import Result
 from tercel.risk.limits import Limits
-from tercel.sim.driver import DONE, ENGINE_ERROR, LOG_FULL, NEED_ROWS, simulate
+from tercel.sim.driver import DONE, ENGINE_ERROR, ERROR_ENDLESS, INSTANT_MAX, LOG_FULL, NEED_ROWS, simulate
 from tercel.sim.fees import Fees
 from tercel.sim.fifo import ERROR_L3_FULL
 from tercel.sim.latency import Latency
@@ -211,6 +211,11 @@ class Backtest:
             raise StrategyRuntimeError(
                 f"the queue model {self.meta['queue']} raised {kind}: {message} near {self.engine.now_ns} ns"
             ) from raised
+        if error == ERROR_ENDLESS:
+            raise StrategyRuntimeError(
+                f"the strategy sent more than {INSTANT_MAX} messages at {self.engine.now_ns} ns without time passing: "
+                f"it answers every answer with a new order; let it wait for a timer, or give orders a latency"
+            )
         if error == ERROR_L3_FULL:
             symbol = self.instruments[int(self.venue.head["error_arg"])].symbol
             raise CapacityError(

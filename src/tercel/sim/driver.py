@@ -8,8 +8,8 @@ in parallel discrete-event simulation: K. M. Chandy and J. Misra, 1979). With la
 
 At equal times: market data at the strategy, then answers, then timers; market data at the venue, then orders that
 expire, then requests in the order they were sent. The run ends with the last row of the tape: requests and answers on
-their way then still arrive, but what a strategy asks for after that time is not sent any more. Kernels; `sim.backtest`
-sets up and visits when a log fills or rows run out.
+their way then still arrive, but no timer fires, and what a strategy asks for after that time is not sent. Kernels;
+`sim.backtest` sets up and visits when a log fills or rows run out.
 """
 
 from __future__ import annotations
@@ -34,10 +34,14 @@ from tercel.sim.exchange import expire, market_row
 from tercel.sim.latency import leg_latency
 from tercel.sim.layout import LOG_MAX, RING_MAX, VENUE
 from tercel.sim.requests import request
-from tercel.strategy.context import CONTEXT
+from tercel.strategy.context import CONTEXT, TIMER_ROW
 
-__all__ = ["DONE", "ENGINE_ERROR", "LOG_FULL", "NEED_ROWS", "VENUE_ERROR", "simulate"]
+__all__ = ["DONE", "ENGINE_ERROR", "ERROR_ENDLESS", "INSTANT_MAX", "LOG_FULL", "NEED_ROWS", "VENUE_ERROR", "simulate"]
 
+#: Messages one instant may see, and what more of them leave in the head: without latency, a strategy that answers
+#: every answer would go on forever.
+INSTANT_MAX = 1 << 16
+ERROR_ENDLESS = 4
 DONE, NEED_ROWS, LOG_FULL, ENGINE_ERROR, VENUE_ERROR = 0, 1, 2, 3, 4
 INT64_MAX = (1 << 63) - 1
 #: Rows the strategy may run ahead of an idle venue: half of what a second-level cache holds.
@@ -151,6 +155,11 @@ def _drain(venue: int, base: int) -> int:
     log = records(venue + head.off_log_commands, LOG_MAX, COMMAND)
     log_strategies = records(venue + head.off_log_command_strategies, LOG_MAX, I64)
     parents = records(venue + head.off_request_parent, RING_MAX, I64)
+    if ctx.now != head.instant_ns:
+        head.instant_ns, head.n_at_instant = ctx.now, 0
+    head.n_at_instant += ctx.n_commands + ctx.n_refused
+    if head.n_at_instant > INSTANT_MAX:
+        head.error = ERROR_ENDLESS
     earliest = INT64_MAX
     for c in range(ctx.n_commands):
         command = commands[c]
@@ -222,6 +231,18 @@ def _sample(venue: int, base: int, ts: int) -> int:
     return 0
 
 
+@cold_kernel
+def _drop_timers(base: int) -> int:
+    """Forget every timer."""
+    ctx = record(base, CONTEXT)
+    timers = records(base + ctx.off_timers, ctx.timers_max, TIMER_ROW)
+    for i in range(ctx.timers_max):
+        timers[i].deadline = 0
+    ctx.n_timers = 0
+    ctx.next_timer = INT64_MAX
+    return 0
+
+
 @inline_kernel
 def _logs_full(head: Any) -> bool:
     return (
@@ -251,6 +272,16 @@ def _run_local(venue: int, base: int, wiring: int, rows: int, n: int, horizon: i
             continue
         if head.i_local >= n and final == 0:
             return NEED_ROWS
+        if final != 0 and stop > head.end_ns and ctx.next_timer != INT64_MAX:
+            # The last row is behind us, and every answer of that time: no timer fires after it.
+            call_entry(step, base, wiring, 0, 0, TIMERS, head.end_ns + 1)
+            if ctx.error != 0:
+                return ENGINE_ERROR
+            if ctx.n_emitted != 0:
+                horizon = min(horizon, _drain(venue, base))
+            elif ctx.next_timer > head.end_ns:
+                _drop_timers(base)
+            continue
         if due <= horizon and due <= head.next_sample and due < INT64_MAX:
             at = venue + head.off_responses + (head.response_head & (RING_MAX - 1)) * _EVENT_BYTES
             row = record(at, EVENT)

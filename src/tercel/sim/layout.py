@@ -36,14 +36,15 @@ L3_LEVEL_MAX = 1 << 15
 #: The head. i_exch, i_local: cursors into the rows. request_*, response_*: heads and tails of the two rings, counting
 #: up. next_expiry: earliest end of a GTD order. next_sample, sample_ns: when equity is looked at. partial: 1 when
 #: orders fill in parts. consume: 1 when our takes remove displayed size. error: first status that was not fine.
-#: pass_number: passes over our orders so far. end_ns: time of the last row, once it is known. serial: tag of the next
-#: order of an L3 book; lost_*: where one lost size last.
+#: instant_ns, n_at_instant: messages sent at one time. pass_number: passes over our orders so far. end_ns: time of
+#: the last row, once it is known. serial: tag of the next order of an L3 book; lost_*: where one lost size last.
 VENUE = np.dtype(
     [
         (name, "i8")
         for name in (
             "size n_instruments i_exch i_local now next_expiry next_sample sample_ns partial consume queue_model "
-            "self_trade n_orders n_woken n_executions pass_number end_ns error error_arg "
+            "self_trade n_orders n_woken n_executions pass_number end_ns instant_ns n_at_instant "
+            "error error_arg "
             "request_head request_tail request_last_due response_head response_tail response_last_due "
             "entry_least_ns answer_least_ns feed_handlers "
             "n_log_events n_log_commands n_log_refused n_samples "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from reference.chaos import ChaosFeed
 from reference.scripted import BOOK, UNIT, bid, fills, row, run, story, trade
 from tercel.config import Capacity
-from tercel.errors import ConfigError, DataError, StrategyRuntimeError
+from tercel.errors import CapacityError, ConfigError, DataError, StrategyRuntimeError
 from tercel.model.commands import NEW
 from tercel.model.events import CANCELED, EVENT, EXPIRED, FILL, LEVEL, REFUSED, REJECT, TRADE
 from tercel.model.instrument import Instrument
@@ -23,6 +24,7 @@ from tercel.sim.market import MarketModel, simulate_market
 from tercel.sim.queue import QueueModel
 from tercel.sim.venue import VenueRules
 from tercel.store.schedule import schedule
+from tercel.store.writing import write_tape
 from tercel.strategy.contract import Strategy
 
 COIN = Instrument(symbol="COIN", tick_size=Decimal("0.1"), lot_size=Decimal("0.001"), quote="USD")
@@ -126,6 +128,15 @@ def test_a_strategy_that_never_stops_sending_ends_with_the_tape(rows):
     assert log.events["ts_recv"].max() == log.commands["ts"].max() + 100_000_000
 
 
+class Silent(Strategy):
+    """Looks at trades and does nothing."""
+
+    n: int = 0
+
+    def on_trade(self, ctx, trade):
+        self.n += 1
+
+
 class Impatient(Strategy):
     """Asks again whenever it is told no."""
 
@@ -144,6 +155,39 @@ def test_a_strategy_that_answers_every_end_ends_too(rows):
     made = Backtest(Impatient(), rows[:300], instruments=[COIN], rules=VenueRules(latency=Latency.both(5)))
     log = made.run().log
     assert 2 < np.count_nonzero(log.events["kind"] == EXPIRED) < 60
+
+
+def test_a_strategy_that_answers_every_end_without_latency_is_stopped(rows):
+    made = Backtest(Impatient(), rows[:300], instruments=[COIN])
+    with pytest.raises(StrategyRuntimeError, match="more than 65536 messages at"):
+        made.run()
+
+
+def test_too_many_messages_in_flight_are_named(rows):
+    rules = VenueRules(latency=Latency.both(3_600_000))
+    made = Backtest(Chatty(), rows[:3000], instruments=[COIN], rules=rules, capacity=Capacity(orders=1 << 15))
+    with pytest.raises(CapacityError, match="more than 16384 messages were in flight"):
+        made.run()
+
+
+def test_pages_behind_both_sides_are_given_back(tmp_path, monkeypatch):
+    smaps = Path("/proc/self/smaps")
+    if not smaps.exists():
+        pytest.skip("only Linux tells what of a mapping is in memory")
+    monkeypatch.setenv("TERCEL_CACHE_DIR", str(tmp_path))
+    monkeypatch.setattr("tercel.sim.backtest._SLICE", 40_000)
+    tape = write_tape(tmp_path / "long.tape", simulate_market(MODEL, 3, n_rows=200_000), [COIN])
+    held = []
+
+    def look(_done, _n):
+        lines = smaps.read_text().splitlines()
+        of_tape = [i for i, line in enumerate(lines) if str(tmp_path) in line and line.endswith(".rows")]
+        held.extend(int(lines[i + k].split()[1]) for i in of_tape for k in range(1, 9) if lines[i + k][:4] == "Rss:")
+
+    Backtest(Silent(), tape).run(look)
+    # 12,800 KB of rows; a slice is 2,560 KB, and the kernel may read ahead of it.
+    assert len(held) >= 5
+    assert 0 < max(held) < 7_000
 
 
 def test_samples_count_the_account(busy):
