@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable
@@ -97,7 +98,9 @@ def test_a_bug_says_so_and_shows_its_traceback_on_demand(tercel: Callable, monke
 
 
 def test_a_reader_that_goes_away_is_no_error(market_tape: object) -> None:
-    command = f"{sys.executable} -m tercel.cli.main info {market_tape} --json | head -c 10"
+    command = (
+        f"{shlex.quote(sys.executable)} -m tercel.cli.main info {shlex.quote(str(market_tape))} --json | head -c 10"
+    )
     done = subprocess.run(["bash", "-o", "pipefail", "-c", command], capture_output=True, text=True, check=False)
     assert (done.returncode, len(done.stdout)) == (0, 10)
     assert "rror" not in done.stderr
