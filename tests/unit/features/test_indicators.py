@@ -53,7 +53,7 @@ def test_ema_by_hand():
 def test_sma(run_both, window):
     x = walk(2)
     rows = run_both(lambda: Sma(window), x)
-    # A plain sum of at most 2 * 64 terms between two fresh sums: each addition may be half a unit in the last place off.
+    # A plain sum of at most 128 terms between two fresh sums; each addition may be half a unit in the last place off.
     np.testing.assert_allclose(rows["out"], naive.sma(x, window), rtol=128 * 2.0**-53)
     assert first_ready(rows) == window - 1
 
