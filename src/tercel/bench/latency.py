@@ -26,22 +26,29 @@ __all__ = ["EventCost", "call_ns", "counter_step", "event_cost", "grouped_percen
 
 _I64 = np.dtype("i8")
 _INT64_MAX = (1 << 63) - 1
+_EVENT_BYTES = EVENT.itemsize
 
 
 @entry
 def _timed_rows(step: int, base: int, wiring: int, rows: int, n: int, answer: int, cycles: int) -> int:
     """Step rows[0:n] one at a time, through `step`, the address of `engine_step`.
 
-    Returns commands sent, -1 on error. cycles: address of (n,) int64, the cycles each row took. answer: one EVENT row
-    of scratch. Each command is answered at once, untimed, with a rejection, so that the order table never fills.
+    Returns commands sent, -1 on error. cycles: address of (n,) int64, the cycles each row took. answer: two EVENT rows
+    of scratch. Each row is copied into the second before its time is taken: a live row has just been decoded into the
+    cache, while every 64th row of a tape is the first of a page that no prefetcher has fetched. Each command is
+    answered at once, untimed, with a rejection, so that the order table never fills.
     """
     ctx = record(base, CONTEXT)
     spent = records(cycles, n, _I64)
     reply = record(answer, EVENT)
+    tape = records(rows, n, EVENT)
+    decoded = records(answer, 2, EVENT)
+    at = answer + _EVENT_BYTES
     sent = 0
     for i in range(n):
+        decoded[1] = tape[i]
         start = cycle_counter()
-        call_entry(step, base, wiring, rows, i, i + 1, _INT64_MAX)
+        call_entry(step, base, wiring, at, 0, 1, _INT64_MAX)
         spent[i] = cycle_counter() - start
         if ctx.n_emitted != 0:
             if ctx.error != 0:
@@ -166,7 +173,7 @@ def event_cost(rows: np.ndarray) -> EventCost:
     rows: scheduled EVENT rows of PERP. Rows the strategy does not see are left out.
     """
     seen = np.ascontiguousarray(rows[(rows["flags"] & LOCAL) != 0])
-    cycles, answer = np.zeros(len(seen), _I64), np.zeros(1, EVENT)
+    cycles, answer = np.zeros(len(seen), _I64), np.zeros(2, EVENT)
     _read_cycles(address_of(cycles), 0)
     unit = _ns_per_cycle()
     best: EventCost | None = None
