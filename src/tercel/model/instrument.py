@@ -68,8 +68,11 @@ class Instrument(msgspec.Struct, frozen=True, kw_only=True):
         """Refuse grids that are not positive, unknown kinds, and a unit of money that int64 cannot count."""
         if self.kind not in _KINDS:
             raise ConfigError(f"instrument {self.symbol}: kind must be one of {sorted(_KINDS)}, found {self.kind!r}")
-        for name in ("tick_size", "lot_size", "contract_value"):
-            if to_decimal(getattr(self, name), f"instrument {self.symbol}: {name}") <= 0:
+        for name in ("tick_size", "lot_size", "contract_value", "notional_min"):
+            # Text and numbers are welcome where a Decimal is due; a float counts as its shortest text.
+            exact = to_decimal(getattr(self, name), f"instrument {self.symbol}: {name}")
+            msgspec.structs.force_setattr(self, name, exact)
+            if exact <= 0 and name != "notional_min":
                 raise ConfigError(f"instrument {self.symbol}: {name} must be positive, found {getattr(self, name)}")
         if self.money_decimals < 0 or self.money_decimals > 18:
             raise ConfigError(f"instrument {self.symbol}: money_decimals must be 0 to 18, found {self.money_decimals}")
