@@ -75,6 +75,9 @@ def all_entries() -> dict[str, tuple[str, ...]]:
     modules: dict[str, tuple[str, ...]] = {}
     for entry in ENTRIES:
         name = entry.function.__module__
+        # A program of the user's may have entries of its own; no worker could import those.
+        if not name.startswith(f"{tercel.__name__}."):
+            continue
         modules[name] = (*modules.get(name, ()), entry.function.__name__)
     return modules
 

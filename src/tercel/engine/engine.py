@@ -18,7 +18,7 @@ from tercel.engine.calls import wire
 from tercel.engine.errors import raise_error
 from tercel.engine.layout import BLOCK_VERSION, Layout, record_shape, wiring_words
 from tercel.engine.rows import check_rows
-from tercel.engine.step import START, STOP, TIMERS, engine_step
+from tercel.engine.step import FORGET, START, STOP, TIMERS, engine_step
 from tercel.errors import CapacityError, DataError, StrategyError
 from tercel.jit import address_of, entry
 from tercel.model.commands import COMMAND
@@ -197,6 +197,11 @@ class Engine:
         """Fire the timers due before `before_ns`; stops after one that emitted: `take`, then call again."""
         self.check()
         engine_step(self.base, self.wiring, 0, 0, TIMERS, before_ns)
+        self.check()
+
+    def forget_timers(self) -> None:
+        """Drop every timer, and the looks that loss limits take each second: time goes on, but nothing waits for it."""
+        engine_step(self.base, self.wiring, 0, 0, FORGET, 0)
         self.check()
 
     def stop(self, now_ns: int) -> None:

@@ -2,7 +2,7 @@
 
 A journal is an array of EVENT rows. Rows with the flag LOCAL are what the engine was fed: market rows, answers of the
 venue, signals, everything. Between them stand notes of the driver, rows of kind TIMER without that flag, which say what
-it asked the engine to do at a time: start, stop, or fire the timers due before it. Notes between rows are needed only
+it asked the engine to do at a time: start, stop, fire the timers due before it, or forget all timers. Notes between rows are needed only
 where time passed beyond the last row, for a row fires the timers before it by itself. Called by drivers and tests.
 """
 
@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from tercel.engine.engine import Engine
-from tercel.engine.step import START, STOP, TIMERS
+from tercel.engine.step import FORGET, START, STOP, TIMERS
 from tercel.errors import DataError
 from tercel.model.commands import COMMAND
 from tercel.model.events import EVENT, LOCAL, TIMER, event_rows
@@ -20,7 +20,7 @@ __all__ = ["note", "replay"]
 
 
 def note(what: int, ts_ns: int) -> np.ndarray:
-    """One row of a journal for what a driver asked at `ts_ns`: START, STOP or TIMERS (due before it) of engine.step."""
+    """One row of a journal for what a driver asked at `ts_ns`: START, STOP, TIMERS or FORGET of engine.step."""
     row = event_rows(1)
     row["ts_exch"] = row["ts_recv"] = ts_ns
     row["arg0"] = what
@@ -68,6 +68,8 @@ def replay(engine: Engine, journal: np.ndarray) -> tuple[np.ndarray, np.ndarray]
             engine.fire_timers(ts_ns)
             while take():
                 engine.fire_timers(ts_ns)
+        elif what == FORGET:
+            engine.forget_timers()
         else:
             raise DataError(f"row {i} of the journal is a note {what}, which means nothing; it is damaged or newer")
     return np.concatenate(commands), np.concatenate(refused)

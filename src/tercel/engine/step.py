@@ -65,11 +65,11 @@ from tercel.orders.positions import POSITION, position_apply_funding
 from tercel.strategy.context import CONTEXT, INT64_MAX, MARKET_ROW, TIMER_ROW, earliest_timer
 from tercel.strategy.views import BAR_VIEW, BOOK_VIEW, LEVEL_VIEW, SIGNAL_VIEW, TIMER_VIEW, TRADE_VIEW
 
-__all__ = ["START", "STOP", "TIMERS", "engine_step"]
+__all__ = ["FORGET", "START", "STOP", "TIMERS", "engine_step"]
 
 I64 = np.dtype("i8")
 #: What `engine_step` does when it is given no rows.
-START, STOP, TIMERS = -1, -2, -3
+START, STOP, TIMERS, FORGET = -1, -2, -3, -4
 _SIDES = BOOK.itemsize
 
 
@@ -305,7 +305,7 @@ def engine_step(base: int, wiring: int, rows: int, start: int, n: int, until_ns:
     until they are taken; after an error, nothing ever again.
 
     The engine's one entry, so that its code is compiled once: with a negative `n` it does at `until_ns` what `n` says.
-    START and STOP call those handlers, TIMERS fires what is due before that time.
+    START and STOP call those handlers, TIMERS fires what is due before that time, FORGET drops every timer.
     """
     ctx = record(base, CONTEXT)
     if ctx.error != 0:
@@ -353,11 +353,26 @@ def engine_step(base: int, wiring: int, rows: int, start: int, n: int, until_ns:
     return i
 
 
+@kernel
+def _forget_timers(base: int) -> int:
+    """Drop every timer, and the looks at equity that the loss limits take each second."""
+    ctx = record(base, CONTEXT)
+    timers = records(base + ctx.off_timers, ctx.timers_max, TIMER_ROW)
+    for i in range(ctx.timers_max):
+        timers[i].deadline = 0
+    ctx.n_timers = 0
+    ctx.next_mark = INT64_MAX
+    ctx.next_timer = INT64_MAX
+    return 0
+
+
 @cold_kernel
 def _special(base: int, wiring: int, what: int, now_ns: int) -> int:
     ctx = record(base, CONTEXT)
     if what == TIMERS:
         return fire_timers(base, wiring, now_ns)
+    if what == FORGET:
+        return _forget_timers(base)
     if now_ns > ctx.now:
         ctx.now = now_ns
     if what == START:

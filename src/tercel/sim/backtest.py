@@ -17,7 +17,7 @@ from tercel.clock import monotonic_ns
 from tercel.config import Capacity
 from tercel.engine.engine import Engine
 from tercel.engine.replay import note
-from tercel.engine.step import START, STOP, TIMERS
+from tercel.engine.step import FORGET, START, STOP, TIMERS
 from tercel.errors import CapacityError, ConfigError, DataError, StrategyRuntimeError
 from tercel.jit import address_of, raised_exception
 from tercel.model.events import EVENT, EXCH, LOCAL, REFUSED
@@ -195,10 +195,17 @@ class Backtest:
         rows = rows[rows["flags"] & LOCAL != 0]
         joined = np.concatenate([rows, answers])
         order = np.argsort(joined["ts_recv"], kind="stable")
-        last_ns = self._last_ns if self.done else self.engine.now_ns
-        parts = [note(START, self.start_ns), joined[order], note(TIMERS, last_ns + 1)]
-        if self.done:
-            parts.append(note(STOP, last_ns))
+        joined = joined[order]
+        if not self.done:
+            return np.concatenate([note(START, self.start_ns), joined, note(TIMERS, self.engine.now_ns + 1)])
+        # After the last row of the tape no timer fires: answers still on their way come in one by one, without time.
+        end_ns = int(self.venue.head["end_ns"])
+        late = int(np.searchsorted(joined["ts_recv"], end_ns, side="right"))
+        timeless = [note(TIMERS, end_ns + 1), note(FORGET, end_ns + 1)]
+        parts = [note(START, self.start_ns), joined[:late], *timeless]
+        for i in range(late, len(joined)):
+            parts += [joined[i : i + 1], *timeless]
+        parts.append(note(STOP, self._last_ns))
         return np.concatenate(parts)
 
     def _raise_venue_error(self) -> None:

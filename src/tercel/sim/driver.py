@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from tercel.engine.proposals import mark_x2
-from tercel.engine.step import TIMERS
+from tercel.engine.step import FORGET, TIMERS
 from tercel.jit import call_entry, cold_kernel, entry, inline_kernel, kernel, record, records
 from tercel.model.commands import BRACKET, COMMAND, LINK, NEW
 from tercel.model.events import EVENT, EXCH, LOCAL
@@ -34,7 +34,7 @@ from tercel.sim.exchange import expire, market_row
 from tercel.sim.latency import leg_latency
 from tercel.sim.layout import LOG_MAX, RING_MAX, VENUE
 from tercel.sim.requests import request
-from tercel.strategy.context import CONTEXT, TIMER_ROW
+from tercel.strategy.context import CONTEXT
 
 __all__ = ["DONE", "ENGINE_ERROR", "ERROR_ENDLESS", "INSTANT_MAX", "LOG_FULL", "NEED_ROWS", "VENUE_ERROR", "simulate"]
 
@@ -231,18 +231,6 @@ def _sample(venue: int, base: int, ts: int) -> int:
     return 0
 
 
-@cold_kernel
-def _drop_timers(base: int) -> int:
-    """Forget every timer."""
-    ctx = record(base, CONTEXT)
-    timers = records(base + ctx.off_timers, ctx.timers_max, TIMER_ROW)
-    for i in range(ctx.timers_max):
-        timers[i].deadline = 0
-    ctx.n_timers = 0
-    ctx.next_timer = INT64_MAX
-    return 0
-
-
 @inline_kernel
 def _logs_full(head: Any) -> bool:
     return (
@@ -280,7 +268,7 @@ def _run_local(venue: int, base: int, wiring: int, rows: int, n: int, horizon: i
             if ctx.n_emitted != 0:
                 horizon = min(horizon, _drain(venue, base))
             elif ctx.next_timer > head.end_ns:
-                _drop_timers(base)
+                call_entry(step, base, wiring, 0, 0, FORGET, head.end_ns + 1)
             continue
         if due <= horizon and due <= head.next_sample and due < INT64_MAX:
             at = venue + head.off_responses + (head.response_head & (RING_MAX - 1)) * _EVENT_BYTES

@@ -227,6 +227,6 @@ def test_bench_lists_asks_and_refuses(tercel: Callable, monkeypatch: pytest.Monk
     (row,) = ran.json
     assert (row["question"], row["ratio"], row["reached"], row["unit"]) == ("a question", 4.0, True, "ns")
     assert "4.0x" in tercel("bench", "probe").out
-    assert "there are: quoter" in tercel("bench", "nonsense").message
+    assert "there are: decision, quoter" in tercel("bench", "nonsense").message
     assert tercel("bench", "quoter").code == 2
     assert tercel("bench", "--tape", "/no/such.tape").code == 3
