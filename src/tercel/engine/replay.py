@@ -2,9 +2,9 @@
 
 A journal is an array of EVENT rows. Rows with the flag LOCAL are what the engine was fed: market rows, answers of the
 venue, signals, everything. Between them stand notes of the driver, rows of kind TIMER without that flag, which say what
-it asked the engine to do at a time: start, stop, fire the timers due before it, or forget all timers. Notes between rows
-are needed only where time passed beyond the last row, for a row fires the timers before it by itself. Called by drivers
-and tests.
+it asked the engine to do at a time: start, stop, fire the timers due before it, or forget all timers. Notes between
+rows are needed only where time passed beyond the last row, for a row fires the timers before it by itself. Called by
+drivers and tests.
 """
 
 from __future__ import annotations
