@@ -84,9 +84,8 @@ SIDES_AT = BOOK.itemsize
 _SIDES = SIDES_AT
 _DATA = BOOK.itemsize + 2 * BOOK_SIDE.itemsize
 
-# Statuses.
+# The status a full far table leaves in the header.
 FAR_FULL = 1
-BAD_LEVEL = 2
 
 
 def book_bytes(depth_ticks: int, far_levels: int) -> int:

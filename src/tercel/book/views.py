@@ -127,12 +127,6 @@ def book_price_for(address: int, side_sign: int, qty: int, out: int) -> int:
 
 
 @entry
-def view_best(address: int, side_sign: int) -> int:
-    """`book_best` for Python."""
-    return book_best(address, side_sign)
-
-
-@entry
 def view_level(address: int, side_sign: int, px: int) -> int:
     """`book_level` for Python."""
     return book_level(address, side_sign, px)

@@ -19,7 +19,7 @@ from tercel.engine.errors import raise_error
 from tercel.engine.layout import BLOCK_VERSION, Layout, record_shape, wiring_words
 from tercel.engine.rows import check_rows
 from tercel.engine.step import FORGET, START, STOP, TIMERS, engine_step
-from tercel.errors import CapacityError, DataError, StrategyError
+from tercel.errors import DataError, StrategyError
 from tercel.jit import address_of, entry
 from tercel.model.commands import COMMAND
 from tercel.model.events import EVENT
@@ -279,9 +279,3 @@ class Engine:
         self.compiled[i] = compiled
         self.strategies[i] = strategy
         self._wire()
-
-    def memory_bytes(self) -> int:
-        """Size of the state block."""
-        if self.layout.size > 1 << 34:
-            raise CapacityError(f"the state block would take {self.layout.size} bytes; lower the capacities")
-        return self.layout.size

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from tercel.errors import DataError
-from tercel.model.events import BAR, CLEAR, EXCH, KIND_NAMES, LEVEL, LOCAL, QUOTE, TRADE
+from tercel.model.events import BAR, CLEAR, KIND_NAMES, LEVEL, LOCAL, QUOTE, TRADE
 
 __all__ = ["check_rows"]
 
@@ -18,41 +18,38 @@ _KNOWN = np.zeros(256, bool)
 _KNOWN[list(KIND_NAMES)] = True
 
 
-def check_rows(rows: np.ndarray, now_ns: int = 0, first: int = 0, *, both_clocks: bool = False) -> None:
+def check_rows(rows: np.ndarray, now_ns: int = 0, first: int = 0) -> None:
     """Raise DataError at the first malformed row of (n,) EVENT.
 
-    now_ns: no row the strategy sees may be earlier. first: the number of rows[0] in messages. both_clocks: also look at
-    the order of exchange times, of rows the venue sees.
+    now_ns: no row the strategy sees may be earlier. first: the number of rows[0] in messages.
     """
-    last_recv, last_exch = now_ns, 0
+    last_ns = now_ns
     for start in range(0, len(rows), _CHUNK):
         part = rows[start : start + _CHUNK]
         _check_values(part, first + start)
-        last_recv = _check_order(part, first + start, LOCAL, "ts_recv", last_recv)
-        if both_clocks:
-            last_exch = _check_order(part, first + start, EXCH, "ts_exch", last_exch)
+        last_ns = _check_order(part, first + start, last_ns)
 
 
-def _check_order(rows: np.ndarray, first: int, flag: int, field: str, last_ns: int) -> int:
-    """Times of the rows that carry `flag` must not fall. Returns the last."""
-    seen = rows["flags"] & flag != 0
+def _check_order(rows: np.ndarray, first: int, last_ns: int) -> int:
+    """Local times of the rows the strategy sees must not fall. Returns the last."""
+    seen = rows["flags"] & LOCAL != 0
     every = bool(seen.all())
-    times = rows[field] if every else rows[field][seen]
+    times = rows["ts_recv"] if every else rows["ts_recv"][seen]
     if len(times) == 0:
         return last_ns
     if times[0] < last_ns:
-        _backwards(first + (0 if every else int(np.flatnonzero(seen)[0])), field, int(times[0]), last_ns)
+        _backwards(first + (0 if every else int(np.flatnonzero(seen)[0])), int(times[0]), last_ns)
     falls = times[1:] < times[:-1]
     if falls.any():
         k = int(np.argmax(falls)) + 1
         at = k if every else int(np.flatnonzero(seen)[k])
-        _backwards(first + at, field, int(times[k]), int(times[k - 1]))
+        _backwards(first + at, int(times[k]), int(times[k - 1]))
     return int(times[-1])
 
 
-def _backwards(row: int, field: str, found: int, before: int) -> None:
+def _backwards(row: int, found: int, before: int) -> None:
     raise DataError(
-        f"row {row}: time runs backwards, {field} is {found} ns after {before} ns; sort the rows by time, or correct "
+        f"row {row}: time runs backwards, ts_recv is {found} ns after {before} ns; sort the rows by time, or correct "
         f"the clock skew when importing"
     )
 

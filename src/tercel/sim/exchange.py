@@ -14,7 +14,7 @@ from typing import Any
 
 from tercel.book.l2 import BOOK_SIDE, book_clear, book_set
 from tercel.book.l3 import l3_clear
-from tercel.jit import call_handler, cold_kernel, inline_kernel, kernel, record, records
+from tercel.jit import cold_kernel, inline_kernel, kernel, record, records
 from tercel.model.commands import TRAILING
 from tercel.model.events import ADD, BAR, CLEAR, DELETE, EXPIRED, LEVEL, QUOTE, TRADE
 from tercel.model.instrument import INSTRUMENT
@@ -23,8 +23,8 @@ from tercel.sim.answers import answer, fill
 from tercel.sim.entering import enter
 from tercel.sim.fifo import fifo_loss, fifo_trade, order_row
 from tercel.sim.layout import OWN_SIDE, REST_MAX, SIM_ORDER, VENUE, VENUE_INSTRUMENT
-from tercel.sim.queue import FIFO, QUEUE_VIEW, USER, queue_depth, queue_filled, queue_trade
-from tercel.sim.resting import RESTING, WAITING, bounds, fill_whole, leave, reduce, rest, top
+from tercel.sim.queue import FIFO, USER, queue_depth, queue_filled, queue_trade
+from tercel.sim.resting import RESTING, WAITING, ask_queue_model, bounds, fill_whole, leave, reduce, rest, top
 
 __all__ = ["expire", "market_row"]
 
@@ -88,22 +88,9 @@ def _queue_depth(venue: int, head: Any, order: Any, old: float, new: float) -> i
         return 0
     if head.queue_model == USER:
         if head.queue_depth_fn != 0:
-            _user_queue(venue, head, order, head.queue_depth_fn, old, new, 0.0, instrument.lot)
+            ask_queue_model(venue, head, order, head.queue_depth_fn, old, new, 0.0)
         return 0
     return queue_depth(order, head.queue_model, old, new, head.queue_n, instrument.lot)
-
-
-@kernel
-def _user_queue(venue: int, head: Any, order: Any, fn: int, old: float, new: float, qty: float, lot: float) -> int:
-    """Ask the user's queue model."""
-    at = venue + head.off_queue_view
-    view = record(at, QUEUE_VIEW)
-    view.ahead, view.traded, view.old, view.new, view.qty, view.lot = order.ahead, order.traded, old, new, qty, lot
-    if call_handler(fn, head.queue_state, at, 0, head.queue_error) != 0:
-        head.error = 2
-    order.ahead = view.ahead
-    order.traded = view.traded
-    return 0
 
 
 @cold_kernel
@@ -177,7 +164,6 @@ def _trade(venue: int, i: int, side: int, px: int, qty: int, ts: int) -> int:
     """A trade whose aggressor is `side` reaches the price of an order of ours on the other side."""
     head = record(venue, VENUE)
     orders = records(venue + head.off_orders, REST_MAX, SIM_ORDER)
-    instrument = records(venue + head.off_instruments, head.n_instruments, INSTRUMENT)[i]
     head.pass_number += 1
     left = qty
     j = 0
@@ -196,7 +182,7 @@ def _trade(venue: int, i: int, side: int, px: int, qty: int, ts: int) -> int:
         if head.queue_model == FIFO:
             fifo_trade(order, qty, ts)
         elif head.queue_model == USER and head.queue_trade_fn != 0:
-            _user_queue(venue, head, order, head.queue_trade_fn, 0.0, 0.0, float(qty), instrument.lot)
+            ask_queue_model(venue, head, order, head.queue_trade_fn, 0.0, 0.0, float(qty))
         else:
             queue_trade(order, float(qty))
         reached = min(queue_filled(order), left)

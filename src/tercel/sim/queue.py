@@ -23,7 +23,7 @@ import numpy as np
 
 from tercel.errors import StrategyError
 from tercel.features.state import State
-from tercel.jit import call_handler, inline_kernel, kernel
+from tercel.jit import inline_kernel, kernel
 
 __all__ = [
     "FIFO",
@@ -101,16 +101,6 @@ def _behind(model: int, front: float, back: float, n: float, lot: float) -> floa
         return _weight(model, back, n, lot) / total if total != 0.0 else 1.0
     total = front + back
     return 1.0 - _weight(model, front / total, n, lot) if total != 0.0 else 1.0
-
-
-@kernel
-def _user(queue: Any, address: int, state: int, view: Any, view_address: int, error: int) -> int:
-    view.ahead = queue.ahead
-    view.traded = queue.traded
-    status = call_handler(address, state, view_address, 0, error)
-    queue.ahead = view.ahead
-    queue.traded = view.traded
-    return status
 
 
 @kernel

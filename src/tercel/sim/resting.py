@@ -25,6 +25,7 @@ __all__ = [
     "RESTING",
     "WAITING",
     "WOKEN",
+    "ask_queue_model",
     "bounds",
     "fill_whole",
     "find",
@@ -221,6 +222,20 @@ def fill_whole(venue: int, j: int, px: int, reason: int, ts: int) -> int:
     return 0
 
 
+@kernel
+def ask_queue_model(venue: int, head: Any, order: Any, fn: int, old: float, new: float, qty: float) -> int:
+    """Let a handler of the user's queue model look at an order's place: see sim.queue.QUEUE_VIEW."""
+    at = venue + head.off_queue_view
+    view = record(at, QUEUE_VIEW)
+    view.ahead, view.traded, view.old, view.new, view.qty = order.ahead, order.traded, old, new, qty
+    view.lot = records(venue + head.off_instruments, head.n_instruments, INSTRUMENT)[order.instrument].lot
+    if call_handler(fn, head.queue_state, at, 0, head.queue_error) != 0:
+        head.error = 2
+    order.ahead = view.ahead
+    order.traded = view.traded
+    return 0
+
+
 @cold_kernel
 def rest(venue: int, j: int) -> int:
     """Order `j` goes to the end of its level's queue, and behind all our others. Indexes of orders change."""
@@ -233,15 +248,8 @@ def rest(venue: int, j: int) -> int:
     if head.queue_model == FIFO:
         fifo_new(venue, order)
     elif head.queue_model == USER and head.queue_new_fn != 0:
-        view = record(venue + head.off_queue_view, QUEUE_VIEW)
-        instrument = records(venue + head.off_instruments, head.n_instruments, INSTRUMENT)[order.instrument]
-        view.ahead, view.traded, view.old, view.new, view.qty = level, 0.0, level, level, 0.0
-        view.lot = instrument.lot
-        view_at = venue + head.off_queue_view
-        if call_handler(head.queue_new_fn, head.queue_state, view_at, 0, head.queue_error) != 0:
-            head.error = 2
-        order.ahead = view.ahead
-        order.traded = view.traded
+        queue_new(order, level)
+        ask_queue_model(venue, head, order, head.queue_new_fn, level, level, 0.0)
     else:
         queue_new(order, level)
     bounds(venue, order.instrument)

@@ -155,10 +155,6 @@ class QuoterPeer:
             sent=log,
         )
 
-    def wakes(self) -> int:
-        """How often the strategy woke in one run."""
-        return int(self._run(0)[1][self._strategy.N_WAKES])
-
 
 def quoter(events: np.ndarray, *, book: Book = "dense", queue: Queue = "power") -> QuoterPeer:
     """hftbacktest on the question `quoter`; `events` from `hftbacktest_events`."""
