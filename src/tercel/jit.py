@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import ctypes
 import hashlib
+import importlib
 import inspect
 import os
 import types as pytypes
@@ -25,7 +26,7 @@ import numba
 import numpy as np
 from llvmlite import ir
 from numba import _dynfunc, types
-from numba.core import cgutils
+from numba.core import cgutils, environment
 from numba.core import config as numba_config
 from numba.core.codegen import JITCodeLibrary, JITCPUCodegen
 from numba.core.cpu import CPUContext
@@ -77,7 +78,7 @@ _NO_KERNELS = ("cli", "observe", "store", "strategy/library")
 
 
 def package_digest() -> str:
-    """Sixteen hex digits that change whenever a source file with kernels, Numba, NumPy, llvmlite or a flag changes."""
+    """Sixteen hex digits that change with a source file that has kernels, Numba, NumPy, llvmlite, a flag, the place."""
     digest = hashlib.blake2b(digest_size=8)
     for path in sorted(_PACKAGE.rglob("*.py")):
         name = path.relative_to(_PACKAGE).as_posix()
@@ -85,7 +86,8 @@ def package_digest() -> str:
             continue
         digest.update(name.encode())
         digest.update(path.read_bytes())
-    versions = (numba.__version__, np.__version__, llvmlite.__version__, BOUNDS_CHECK)
+    # Where the package lies is compiled in, as the place that an exception came from.
+    versions = (numba.__version__, np.__version__, llvmlite.__version__, BOUNDS_CHECK, str(_PACKAGE))
     digest.update(repr(versions).encode())
     return digest.hexdigest()
 
@@ -104,12 +106,32 @@ _cache_path: Path | None = None
 @contextmanager
 def _numba_cache_at(path: Path) -> Iterator[None]:
     """Point Numba's cache at `path` while a dispatcher is made, and leave other packages' setting alone."""
-    before = numba_config.CACHE_DIR
+    before = numba_config.CACHE_DIR, environment._rebuild_env
     numba_config.CACHE_DIR = str(path)
+    environment._rebuild_env = _environment
     try:
         yield
     finally:
-        numba_config.CACHE_DIR = before
+        numba_config.CACHE_DIR, environment._rebuild_env = before
+
+
+def _environment(module: str, constants: list[Any], name: str) -> Any:
+    """What the cache keeps of a function's module, made anew in the process that loads the function.
+
+    Numba imports the module. That fails for a strategy that was defined in a notebook's cell, a document or a file
+    that is no module here. Kernels never look a name up when they run, so an empty module does as well.
+    """
+    found = environment.lookup_environment(name)
+    if found is None:
+        try:
+            scope = importlib.import_module(module).__dict__
+        except ImportError:
+            scope = {"__name__": module}
+        found = environment.Environment(scope)
+        found.consts[:] = constants
+        found.env_name = name
+        environment.Environment._memo[name] = found
+    return found
 
 
 def _widened(kind: Any) -> Any:
