@@ -74,15 +74,21 @@ _PACKAGE = Path(__file__).parent
 
 
 #: Rooms whose text no kernel is made from: edits there leave the kernels warm. Strategies have a digest of their own.
-_NO_KERNELS = ("cli", "observe", "store", "strategy/library")
+_NO_KERNELS = ("cli", "observe", "store", "net", "runtime", "live", "localvenue", "strategy/library")
+#: Rooms with kernels that no other room's kernels call: edits there leave the other rooms' kernels warm.
+_OWN_KERNELS = ("bench", "venues")
 
 
-def package_digest() -> str:
-    """Sixteen hex digits that change with a source file that has kernels, Numba, NumPy, llvmlite, a flag, the place."""
+def package_digest(room: str = "") -> str:
+    """Sixteen hex digits that change with a source file that has kernels, Numba, NumPy, llvmlite, a flag, the place.
+
+    room: a room of `_OWN_KERNELS`, whose text then counts too; else the digest of all the others.
+    """
     digest = hashlib.blake2b(digest_size=8)
+    left_out = {*_NO_KERNELS, *_OWN_KERNELS} - {room}
     for path in sorted(_PACKAGE.rglob("*.py")):
         name = path.relative_to(_PACKAGE).as_posix()
-        if name.startswith(tuple(f"{room}/" for room in _NO_KERNELS)):
+        if name.startswith(tuple(f"{other}/" for other in left_out)):
             continue
         digest.update(name.encode())
         digest.update(path.read_bytes())
@@ -92,15 +98,16 @@ def package_digest() -> str:
     return digest.hexdigest()
 
 
-def kernel_cache_dir() -> Path:
-    """Where compiled kernels of exactly this source are kept."""
-    global _cache_path
-    if _cache_path is None:
-        _cache_path = cache_dir() / "kernels" / package_digest()
-    return _cache_path
+def kernel_cache_dir(module: str = "") -> Path:
+    """Where compiled kernels of exactly this source are kept; of `module` where its room is one of its own."""
+    room = module.removeprefix("tercel.").partition(".")[0]
+    room = room if room in _OWN_KERNELS else ""
+    if room not in _cache_paths:
+        _cache_paths[room] = cache_dir() / "kernels" / package_digest(room)
+    return _cache_paths[room]
 
 
-_cache_path: Path | None = None
+_cache_paths: dict[str, Path] = {}
 
 
 @contextmanager
@@ -303,12 +310,12 @@ class Entry:
         if not COMPILED:
             return True
         module, line = self.function.__module__.rpartition(".")[2], self.function.__code__.co_firstlineno
-        path = self._cache_path or kernel_cache_dir()
+        path = self._cache_path or kernel_cache_dir(self.function.__module__)
         return any(path.glob(f"*/{module}.{self.function.__name__}-{line}.*.nbi"))
 
     def compile(self) -> Callable[..., int]:
         """Compile now, or load from the cache."""
-        with _numba_cache_at(self._cache_path or kernel_cache_dir()):
+        with _numba_cache_at(self._cache_path or kernel_cache_dir(self.function.__module__)):
             dispatcher = numba.njit(
                 self._signature, nogil=True, error_model="numpy", boundscheck=BOUNDS_CHECK, cache=True
             )(self.function)

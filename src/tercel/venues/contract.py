@@ -1,0 +1,166 @@
+"""The sans-IO contract: what a venue connection is given, what it asks for, and how order ids are spelled.
+
+A `VenueConnection` is a state machine over one account at one venue. Whoever drives it (the asyncio shell of `live`,
+or a simulated network in one thread) calls its inputs with bytes and the time, then carries out `effects` in order and
+takes `rows` for the engine and `reports` for reconciliation. The same inputs give the same outputs, always.
+
+Channels are named by the connection ("market", "user", "orders", ...). A request is answered exactly once, by
+`on_response` or `on_failure`. An order whose request failed after its bytes may have left is not rejected: nothing is
+said of it until a report knows.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+
+import msgspec
+import numpy as np
+
+from tercel.model.account import AccountReport
+from tercel.model.instrument import Instrument
+from tercel.model.rowbuffer import RowBuffer
+
+__all__ = [
+    "Connect",
+    "Disconnect",
+    "Effect",
+    "Request",
+    "Send",
+    "VenueConnection",
+    "client_id",
+    "order_id",
+]
+
+NEVER = (1 << 63) - 1
+
+
+class Connect(msgspec.Struct, frozen=True, gc=False):
+    """Open a WebSocket. Answered by `on_connected`, or by `on_disconnected` when it cannot be opened.
+
+    The shell reconnects nothing by itself: the connection asks again, after a wait it chooses (`next_wake_ns`).
+    """
+
+    channel: str
+    url: str
+
+
+class Disconnect(msgspec.Struct, frozen=True, gc=False):
+    """Close a WebSocket. Answered by `on_disconnected`."""
+
+    channel: str
+    why: str
+
+
+class Send(msgspec.Struct, frozen=True, gc=False):
+    """Send one text frame. Nothing answers; a frame on a channel that is not open is dropped by the shell."""
+
+    channel: str
+    data: bytes
+
+
+class Request(msgspec.Struct, frozen=True):
+    """One HTTP request, signed and complete.
+
+    id: the connection's own number for the answer. endpoint: a stable name for limits, logs and metrics, never with
+    secrets. url: whole, with the query. weight: of the venue's request limit. is_repeatable: asking twice changes
+    nothing. A shell must not log `url` or `headers`: they hold keys and signatures.
+    """
+
+    id: int
+    endpoint: str
+    method: str
+    url: str
+    headers: Mapping[str, str] = {}
+    body: bytes = b""
+    weight: int = 1
+    is_repeatable: bool = True
+
+
+Effect = Connect | Disconnect | Send | Request
+
+
+class VenueConnection(ABC):
+    """One account at one venue, as a state machine without input or output.
+
+    name: of the venue, for logs. instruments: this connection's instruments by the engine's index. rows: what the
+    inputs decoded, for the engine, in order; the driver clears it. effects: what is to be done, in order; the driver
+    clears it. reports: answers to `ask_report`; the driver clears it. next_wake_ns: when `on_wake` wants to be called,
+    NEVER when nothing is due. is_live: market data in step, orders can be sent.
+
+    Rows carry ts_recv = the `now_ns` of the input and flags LOCAL (and LAST at a message's end). When the order
+    channel is lost or regained the connection writes DISCONNECT and CONNECT rows, one per instrument.
+    """
+
+    def __init__(self, name: str, instruments: Mapping[int, Instrument]) -> None:
+        self.name = name
+        self.instruments = dict(instruments)
+        self.rows = RowBuffer()
+        self.effects: list[Effect] = []
+        self.reports: list[AccountReport] = []
+        self.next_wake_ns = NEVER
+        self.is_live = False
+
+    @abstractmethod
+    def open(self, now_ns: int) -> None:
+        """Begin: ask for what must be known first, connect the channels."""
+
+    @abstractmethod
+    def close(self, now_ns: int) -> None:
+        """End: disconnect every channel, ask for nothing more. Cancelling orders is the driver's business, before."""
+
+    @abstractmethod
+    def on_connected(self, channel: str, now_ns: int) -> None:
+        """A channel is open."""
+
+    @abstractmethod
+    def on_disconnected(self, channel: str, now_ns: int, why: str) -> None:
+        """A channel is closed, or could not be opened."""
+
+    @abstractmethod
+    def on_message(self, channel: str, data: bytes | bytearray | memoryview, now_ns: int) -> None:
+        """One whole message; `data` is good only during the call. Raises DataError for what the venue cannot have
+        meant; the driver then closes the channel and goes on.
+        """
+
+    @abstractmethod
+    def on_response(self, request_id: int, status: int, headers: Mapping[str, str], body: bytes, now_ns: int) -> None:
+        """The answer to a `Request`; headers with lower-case names."""
+
+    @abstractmethod
+    def on_failure(self, request_id: int, why: str, was_sent: bool, now_ns: int) -> None:
+        """No answer will come. was_sent: bytes may have reached the venue, so what it did is unknown."""
+
+    @abstractmethod
+    def on_wake(self, now_ns: int) -> None:
+        """The time `next_wake_ns` has come."""
+
+    @abstractmethod
+    def send_commands(self, commands: np.ndarray, now_ns: int) -> None:
+        """Encode (n,) COMMAND rows. What cannot be sent now (channel down, venue's rate limit) is answered with a
+        REJECT, CANCEL_REJECT or AMEND_REJECT row and its reason; it never reached the venue.
+        """
+
+    @abstractmethod
+    def ask_report(self, instruments: Sequence[int], order_ids: Sequence[int], since_ns: int, now_ns: int) -> None:
+        """Ask for open orders, executions since `since_ns`, positions, and the state of each order in `order_ids`.
+
+        Ends with one entry in `reports`, or with none and another attempt by itself when the venue does not answer.
+        """
+
+
+_PREFIX = "tc"
+_HEX = frozenset("0123456789abcdef")
+
+
+def client_id(order_id: int) -> str:
+    """An order id as the venue sees it: `tc` and sixteen hex digits; a pure function, so a restart sends none twice."""
+    return f"{_PREFIX}{order_id:016x}"
+
+
+def order_id(client_id: str) -> int:
+    """The order id in a client id, 0 when it is not one of ours."""
+    digits = client_id.removeprefix(_PREFIX)
+    if len(client_id) != len(_PREFIX) + 16 or len(digits) != 16 or not _HEX.issuperset(digits):
+        return 0
+    return int(digits, 16)
