@@ -57,6 +57,7 @@ __all__ = [
     "interpreted",
     "kernel",
     "kernel_cache_dir",
+    "kernel_cache_dirs",
     "package_digest",
     "record",
     "records",
@@ -105,6 +106,11 @@ def kernel_cache_dir(module: str = "") -> Path:
     if room not in _cache_paths:
         _cache_paths[room] = cache_dir() / "kernels" / package_digest(room)
     return _cache_paths[room]
+
+
+def kernel_cache_dirs() -> set[Path]:
+    """Every directory that kernels of this source are kept in."""
+    return {kernel_cache_dir(), *(kernel_cache_dir(f"tercel.{room}") for room in _OWN_KERNELS)}
 
 
 _cache_paths: dict[str, Path] = {}

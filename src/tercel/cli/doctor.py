@@ -96,12 +96,12 @@ def _check_cache(findings: Findings) -> None:
 
 def old_kernels() -> list[Path]:
     """Kernel caches of another source, version or flag than the running one."""
-    from tercel.jit import kernel_cache_dir
+    from tercel.jit import kernel_cache_dir, kernel_cache_dirs
 
-    current = kernel_cache_dir()
-    if not current.parent.is_dir():
+    current, every = kernel_cache_dirs(), kernel_cache_dir().parent
+    if not every.is_dir():
         return []
-    return sorted(path for path in current.parent.iterdir() if path.is_dir() and path != current)
+    return sorted(path for path in every.iterdir() if path.is_dir() and path not in current)
 
 
 def _check_kernels(findings: Findings, *, prune: bool) -> None:

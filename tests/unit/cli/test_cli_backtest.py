@@ -201,14 +201,15 @@ def test_doctor_finds_a_cache_that_cannot_be_written(
 def test_doctor_prunes_old_kernels_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from tercel.cli import doctor
 
-    current = tmp_path / "kernels" / "current"
-    for name in ("current", "old1", "old2"):
+    current = [tmp_path / "kernels" / "current", tmp_path / "kernels" / "of_a_room"]
+    for name in ("current", "of_a_room", "old1", "old2"):
         (tmp_path / "kernels" / name).mkdir(parents=True)
         (tmp_path / "kernels" / name / "x.nbc").write_bytes(b"12345")
-    monkeypatch.setattr("tercel.jit.kernel_cache_dir", lambda: current)
+    monkeypatch.setattr("tercel.jit.kernel_cache_dir", lambda: current[0])
+    monkeypatch.setattr("tercel.jit.kernel_cache_dirs", lambda: set(current))
     findings = doctor.Findings()
     doctor._check_kernels(findings, prune=True)
-    assert [path.name for path in (tmp_path / "kernels").iterdir()] == ["current"]
+    assert {path.name for path in (tmp_path / "kernels").iterdir()} == {"current", "of_a_room"}
     assert "2 directories deleted" in findings.rows[-1]["found"]
 
 
