@@ -205,7 +205,7 @@ def test_doctor_prunes_old_kernels_only(tmp_path: Path, monkeypatch: pytest.Monk
     for name in ("current", "of_a_room", "old1", "old2"):
         (tmp_path / "kernels" / name).mkdir(parents=True)
         (tmp_path / "kernels" / name / "x.nbc").write_bytes(b"12345")
-    monkeypatch.setattr("tercel.jit.kernel_cache_dir", lambda: current[0])
+    monkeypatch.setattr("tercel.jit.kernel_cache_dir", lambda *_: current[0])
     monkeypatch.setattr("tercel.jit.kernel_cache_dirs", lambda: set(current))
     findings = doctor.Findings()
     doctor._check_kernels(findings, prune=True)
