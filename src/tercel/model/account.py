@@ -5,6 +5,8 @@ Made by `venues`, compared with our own books by `orders.reconcile`, which turns
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 import msgspec
 
 __all__ = ["AccountReport", "VenueExecution", "VenueOrder"]
@@ -57,7 +59,8 @@ class AccountReport(msgspec.Struct, frozen=True, kw_only=True):
     instruments: which ones the answer covers. ts_ns: the venue's time at which it was true. open_orders: every resting
     order on them, also ones that are not ours. orders: one for each order that was asked about by id, status 0 where
     the venue knows none. executions: every fill since the time asked, oldest first. positions: instrument -> signed
-    lots; where the venue has balances instead of positions (spot), only what it can say, else absent.
+    lots; where the venue has balances instead of positions (spot), only what it can say, else absent. balances: asset ->
+    total owned, free and locked.
     """
 
     instruments: tuple[int, ...]
@@ -66,3 +69,4 @@ class AccountReport(msgspec.Struct, frozen=True, kw_only=True):
     orders: tuple[VenueOrder, ...] = ()
     executions: tuple[VenueExecution, ...] = ()
     positions: dict[int, int] = {}
+    balances: dict[str, Decimal] = {}

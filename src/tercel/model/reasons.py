@@ -17,8 +17,13 @@ OFF_LOT_GRID, OFF_TICK_GRID, MIN_NOTIONAL, BAD_ORDER_TYPE, BOOK_NOT_READY, NOT_R
 # The venue.
 WOULD_TAKE, FOK_UNFILLABLE, VENUE_RATE_LIMIT, VENUE_UNKNOWN_ORDER, VENUE_REDUCE_ONLY, VENUE_SELF_TRADE = range(50, 56)
 WOULD_TRIGGER, NO_LIQUIDITY, VENUE_FULL, VENUE_DUPLICATE = 56, 57, 58, 59
+VENUE_PRICE, VENUE_SIZE, VENUE_NOTIONAL, VENUE_PRICE_BAND, VENUE_TOO_MANY_ORDERS = 60, 61, 62, 63, 64
+VENUE_BALANCE, VENUE_POSITION, VENUE_CLOSED, VENUE_UNSUPPORTED, VENUE_MALFORMED = 65, 66, 67, 68, 69
+VENUE_UNAUTHORIZED, VENUE_TIMESTAMP, VENUE_BUSY, VENUE_DOWN, VENUE_BANNED = 70, 71, 72, 73, 74
+VENUE_RULES_DIFFER, VENUE_REJECTED = 75, 76
 # Ends.
 BY_REQUEST, IOC_REMAINDER, GTD_EXPIRED, OCO_SIBLING, PARENT_ENDED, STP_CANCELED, RUN_ENDED = range(80, 87)
+VENUE_ENDED, LIQUIDATED = 87, 88
 # Fills.
 TOOK, QUEUE_REACHED, TRADED_THROUGH, BOOK_CROSSED, FIFO_MATCHED, OWN_MATCH = range(100, 106)
 
@@ -59,6 +64,23 @@ REASONS: dict[int, tuple[str, str]] = {
     NO_LIQUIDITY: ("no_liquidity", "nothing to trade against"),
     VENUE_FULL: ("venue_full", "the simulated venue is at its maximum of resting orders"),
     VENUE_DUPLICATE: ("venue_duplicate", "the venue has already seen that order id"),
+    VENUE_PRICE: ("venue_price", "price outside what the venue's price filter allows"),
+    VENUE_SIZE: ("venue_size", "quantity outside what the venue's size filters allow"),
+    VENUE_NOTIONAL: ("venue_notional", "notional outside what the venue allows"),
+    VENUE_PRICE_BAND: ("venue_price_band", "price further from the market than the venue allows"),
+    VENUE_TOO_MANY_ORDERS: ("venue_too_many_orders", "the venue allows no more open orders"),
+    VENUE_BALANCE: ("venue_balance", "balance or margin at the venue does not suffice"),
+    VENUE_POSITION: ("venue_position", "the venue allows no larger position"),
+    VENUE_CLOSED: ("venue_closed", "the venue does not trade this instrument now"),
+    VENUE_UNSUPPORTED: ("venue_unsupported", "the venue has no such order, or none that this connection can send"),
+    VENUE_MALFORMED: ("venue_malformed", "the venue could not read the request"),
+    VENUE_UNAUTHORIZED: ("venue_unauthorized", "the venue refused key, signature or permission"),
+    VENUE_TIMESTAMP: ("venue_timestamp", "the venue took the request for too old or too early"),
+    VENUE_BUSY: ("venue_busy", "the venue is overloaded or under maintenance"),
+    VENUE_DOWN: ("venue_down", "no connection that the request could leave by"),
+    VENUE_BANNED: ("venue_banned", "the venue has banned this address for too many requests"),
+    VENUE_RULES_DIFFER: ("venue_rules_differ", "the venue's rules for the instrument are not those of the run"),
+    VENUE_REJECTED: ("venue_rejected", "the venue refused for a reason that has no code of its own here"),
     BY_REQUEST: ("by_request", "canceled as asked"),
     IOC_REMAINDER: ("ioc_remainder", "what an immediate order could not fill was canceled"),
     GTD_EXPIRED: ("gtd_expired", "its time was over"),
@@ -66,6 +88,8 @@ REASONS: dict[int, tuple[str, str]] = {
     PARENT_ENDED: ("parent_ended", "the order it hung on ended unfilled"),
     STP_CANCELED: ("stp_canceled", "canceled so as not to trade with itself"),
     RUN_ENDED: ("run_ended", "the run was over"),
+    VENUE_ENDED: ("venue_ended", "the venue ended the order by a rule of its own"),
+    LIQUIDATED: ("liquidated", "the venue closed the position by force"),
     TOOK: ("took", "crossed the spread and took resting size"),
     QUEUE_REACHED: ("queue_reached", "trades at its price used up the queue ahead of it"),
     TRADED_THROUGH: ("traded_through", "a trade happened beyond its price"),

@@ -22,6 +22,7 @@ from tercel.model.instrument import Instrument
 from tercel.model.rowbuffer import RowBuffer
 
 __all__ = [
+    "NEVER",
     "Connect",
     "Disconnect",
     "Effect",
@@ -86,7 +87,9 @@ class VenueConnection(ABC):
     name: of the venue, for logs. instruments: this connection's instruments by the engine's index. rows: what the
     inputs decoded, for the engine, in order; the driver clears it. effects: what is to be done, in order; the driver
     clears it. reports: answers to `ask_report`; the driver clears it. next_wake_ns: when `on_wake` wants to be called,
-    NEVER when nothing is due. is_live: market data in step, orders can be sent.
+    NEVER when nothing is due. is_live: market data in step, orders can be sent. in_doubt: our order ids whose last
+    request may or may not have reached the venue; ask a report about them, they leave the set when it has told. notes:
+    what is worth a line in a log, without secrets; the driver clears it.
 
     Rows carry ts_recv = the `now_ns` of the input and flags LOCAL (and LAST at a message's end). When the order
     channel is lost or regained the connection writes DISCONNECT and CONNECT rows, one per instrument.
@@ -100,6 +103,8 @@ class VenueConnection(ABC):
         self.reports: list[AccountReport] = []
         self.next_wake_ns = NEVER
         self.is_live = False
+        self.in_doubt: set[int] = set()
+        self.notes: list[str] = []
 
     @abstractmethod
     def open(self, now_ns: int) -> None:
@@ -145,7 +150,8 @@ class VenueConnection(ABC):
     def ask_report(self, instruments: Sequence[int], order_ids: Sequence[int], since_ns: int, now_ns: int) -> None:
         """Ask for open orders, executions since `since_ns`, positions, and the state of each order in `order_ids`.
 
-        Ends with one entry in `reports`, or with none and another attempt by itself when the venue does not answer.
+        Ends with one entry in `reports`, or with none and another attempt by itself when the venue does not answer. A
+        fill that a report has told is not told again as a row when its own message comes late.
         """
 
 
