@@ -26,7 +26,7 @@ import numba
 import numpy as np
 from llvmlite import ir
 from numba import _dynfunc, types
-from numba.core import cgutils, environment
+from numba.core import cgutils, environment, event
 from numba.core import config as numba_config
 from numba.core.codegen import JITCodeLibrary, JITCPUCodegen
 from numba.core.cpu import CPUContext
@@ -58,6 +58,7 @@ __all__ = [
     "kernel",
     "kernel_cache_dir",
     "kernel_cache_dirs",
+    "n_compilations",
     "package_digest",
     "record",
     "records",
@@ -244,6 +245,30 @@ def _lean_executable(plain: Any) -> Any:
 if COMPILED:
     JITCPUCodegen._library_class = _LeanLibrary
     CPUContext.get_executable = _lean_executable(CPUContext.get_executable)
+
+
+class _Compilations(event.Listener):  # type: ignore[misc]
+    """Counts what Numba really compiled; what it loads from its cache makes no such event."""
+
+    n = 0
+
+    def on_start(self, _event: Any) -> None:
+        self.n += 1
+
+    def on_end(self, _event: Any) -> None:
+        """Nothing: a compilation counts from its beginning."""
+
+
+_COMPILATIONS = _Compilations()
+event.register("numba:compile", _COMPILATIONS)
+
+
+def n_compilations() -> int:
+    """How many functions Numba has compiled in this process, those loaded from the cache left out.
+
+    A live session that is armed compiles nothing; its tests look here.
+    """
+    return _COMPILATIONS.n
 
 
 def kernel(function: F) -> F:

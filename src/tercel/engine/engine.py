@@ -78,6 +78,7 @@ class Engine:
         self.wiring = address_of(self._wiring)
         self._explained: str | None = None
         self._checked: tuple[int, int] | None = None
+        self._silent: np.ndarray | None = None
         self._set_up(run, self._limit_rows(limits))
         self._wire()
 
@@ -115,6 +116,16 @@ class Engine:
 
     def _wire(self) -> None:
         wire(self._wiring, [c.addresses for c in self.compiled], self.layout.state_offsets)
+
+    def deafen(self) -> None:
+        """Let rows reach books, orders and money alone, and no strategy, until `start` is called.
+
+        For a live driver whose books fill before it may trade: a strategy first hears of a market it can act in.
+        """
+        silent = np.zeros_like(self._wiring)
+        wire(silent, [{} for _ in self.compiled], self.layout.state_offsets)
+        self._silent = silent
+        self.wiring = address_of(silent)
 
     # --- looking -------------------------------------------------------------------------------------------------
 
@@ -154,6 +165,7 @@ class Engine:
     def start(self, now_ns: int) -> None:
         """Call every on_start. Commands it makes are to be taken before the first row."""
         self.check()
+        self.wiring = address_of(self._wiring)
         engine_step(self.base, self.wiring, 0, 0, START, now_ns)
         self.check()
 

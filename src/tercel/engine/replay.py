@@ -2,8 +2,8 @@
 
 A journal is an array of EVENT rows. Rows with the flag LOCAL are what the engine was fed: market rows, answers of the
 venue, signals, everything. Between them stand notes of the driver, rows of kind TIMER without that flag, which say what
-it asked the engine to do at a time: start, stop, fire the timers due before it, or forget all timers. Notes between
-rows are needed only where time passed beyond the last row, for a row fires the timers before it by itself. Called by
+it asked the engine to do at a time: start, stop, fire the timers due before it, forget all timers, or keep the rows
+that follow from the strategies until the start (DEAF). Notes between rows are needed only where time passed beyond the last row, for a row fires the timers before it by itself. Called by
 drivers and tests.
 """
 
@@ -17,11 +17,14 @@ from tercel.errors import DataError
 from tercel.model.commands import COMMAND
 from tercel.model.events import EVENT, LOCAL, TIMER, event_rows
 
-__all__ = ["note", "replay"]
+__all__ = ["DEAF", "note", "replay"]
+
+#: A note beside those of `engine.step`: `Engine.deafen`.
+DEAF = -5
 
 
 def note(what: int, ts_ns: int) -> np.ndarray:
-    """One row of a journal for what a driver asked at `ts_ns`: START, STOP, TIMERS or FORGET of engine.step."""
+    """One row of a journal for what a driver asked at `ts_ns`: START, STOP, TIMERS or FORGET of engine.step, or DEAF."""
     row = event_rows(1)
     row["ts_exch"] = row["ts_recv"] = ts_ns
     row["arg0"] = what
@@ -71,6 +74,8 @@ def replay(engine: Engine, journal: np.ndarray) -> tuple[np.ndarray, np.ndarray]
                 engine.fire_timers(ts_ns)
         elif what == FORGET:
             engine.forget_timers()
+        elif what == DEAF:
+            engine.deafen()
         else:
             raise DataError(f"row {i} of the journal is a note {what}, which means nothing; it is damaged or newer")
     return np.concatenate(commands), np.concatenate(refused)

@@ -381,4 +381,5 @@ def _special(base: int, wiring: int, what: int, now_ns: int) -> int:
         call_all(base, wiring, ON_START)
     else:
         call_all(base, wiring, ON_STOP)
+        ctx.started_ns = 0
     return 0

@@ -9,18 +9,23 @@ from __future__ import annotations
 import numpy as np
 
 from tercel.jit import address_of
-from tercel.model.events import EVENT
+from tercel.model.events import ACK, EVENT
 
 __all__ = ["RowBuffer"]
 
 
 class RowBuffer:
-    """EVENT rows in memory. rows: (capacity,) EVENT; n: how many are filled; address: of row 0, for kernels."""
+    """EVENT rows in memory. rows: (capacity,) EVENT; n: how many are filled; address: of row 0, for kernels.
+
+    has_other: whether a row that is no market data was added: a driver looks closer at those, and at no others. Such
+    rows are written by `add` alone.
+    """
 
     def __init__(self, capacity: int = 8192) -> None:
         self.rows = np.zeros(capacity, EVENT)
         self.address = address_of(self.rows)
         self.n = 0
+        self.has_other = False
 
     def reserve(self, n: int) -> None:
         """Make room for `n` more rows; what is filled stays. The address changes when the memory has to grow."""
@@ -51,6 +56,8 @@ class RowBuffer:
         self.reserve(1)
         self.rows[self.n] = (ts_exch_ns, ts_recv_ns, px, qty, id, arg0, arg1, kind, side, reason, flags, instrument)
         self.n += 1
+        if kind >= ACK:
+            self.has_other = True
 
     def filled(self) -> np.ndarray:
         """The filled rows; a view, good until the next write."""
@@ -59,3 +66,4 @@ class RowBuffer:
     def clear(self) -> None:
         """Forget what is filled."""
         self.n = 0
+        self.has_other = False

@@ -50,7 +50,8 @@ _MARKER = "_Context"
 #: The head of the state block. now: int64 ns, the time of the row being processed. seq: rows seen since birth.
 #: strategy: whose handler runs. next_id: the next order id, a pure function of run and counter. off_*: byte offsets
 #: from the head. n_*: counts; *_max: capacities. next_timer: earliest deadline of a timer or of next_mark, int64 max
-#: when none. next_mark: when equity is looked at next for the loss limits, int64 max when they are off. layout: a
+#: when none. next_mark: when equity is looked at next for the loss limits, int64 max when they are off. started_ns:
+#: when on_start was called, 0 before that and after on_stop. layout: a
 #: digest of what lies where, so that a snapshot of another engine is known.
 CONTEXT = np.dtype(
     [
