@@ -2,9 +2,9 @@
 
 A journal is an array of EVENT rows. Rows with the flag LOCAL are what the engine was fed: market rows, answers of the
 venue, signals, everything. Between them stand notes of the driver, rows of kind TIMER without that flag, which say what
-it asked the engine to do at a time: start, stop, fire the timers due before it, forget all timers, or keep the rows
-that follow from the strategies until the start (DEAF). Notes between rows are needed only where time passed beyond the last row, for a row fires the timers before it by itself. Called by
-drivers and tests.
+it asked the engine to do at a time: start, stop, fire timers due before it, forget all timers, or keep the rows that
+follow from the strategies until the start (DEAF). Notes between rows are needed only where time passed beyond the last
+row, for a row fires the timers before it by itself. Called by drivers and tests.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ DEAF = -5
 
 
 def note(what: int, ts_ns: int) -> np.ndarray:
-    """One row of a journal for what a driver asked at `ts_ns`: START, STOP, TIMERS or FORGET of engine.step, or DEAF."""
+    """One row of a journal for what a driver asked at `ts_ns`: START, STOP, TIMERS, FORGET of engine.step, or DEAF."""
     row = event_rows(1)
     row["ts_exch"] = row["ts_recv"] = ts_ns
     row["arg0"] = what

@@ -59,8 +59,8 @@ class AccountReport(msgspec.Struct, frozen=True, kw_only=True):
     instruments: which ones the answer covers. ts_ns: the venue's time at which it was true. open_orders: every resting
     order on them, also ones that are not ours. orders: one for each order that was asked about by id, status 0 where
     the venue knows none. executions: every fill since the time asked, oldest first. positions: instrument -> signed
-    lots; where the venue has balances instead of positions (spot), only what it can say, else absent. balances: asset ->
-    total owned, free and locked.
+    lots; where the venue has balances instead of positions (spot), only what it can say, else absent. balances: asset
+    -> total owned, free and locked.
     """
 
     instruments: tuple[int, ...]

@@ -14,6 +14,8 @@ QTY_CAP, NOTIONAL_CAP, POSITION_LIMIT, GROSS_LIMIT, PRICE_COLLAR, ORDER_RATE, ME
 TOO_MANY_OPEN_ORDERS, SELF_TRADE, DAILY_LOSS, DRAWDOWN, KILL_SWITCH, NO_REFERENCE_PRICE = 8, 9, 10, 11, 12, 13
 BAD_QTY, BAD_PRICE, UNKNOWN_INSTRUMENT, UNKNOWN_ORDER, ORDER_NOT_OPEN, COMMAND_RING_FULL = 14, 15, 16, 17, 18, 19
 OFF_LOT_GRID, OFF_TICK_GRID, MIN_NOTIONAL, BAD_ORDER_TYPE, BOOK_NOT_READY, NOT_REDUCING = 20, 21, 22, 23, 24, 25
+# The live driver: orders it did not let out, and why it halted.
+NOT_ARMED, NOT_RECONCILED, ENDLESS_ANSWERS = 40, 41, 42
 # The venue.
 WOULD_TAKE, FOK_UNFILLABLE, VENUE_RATE_LIMIT, VENUE_UNKNOWN_ORDER, VENUE_REDUCE_ONLY, VENUE_SELF_TRADE = range(50, 56)
 WOULD_TRIGGER, NO_LIQUIDITY, VENUE_FULL, VENUE_DUPLICATE = 56, 57, 58, 59
@@ -54,6 +56,9 @@ REASONS: dict[int, tuple[str, str]] = {
     BAD_ORDER_TYPE: ("bad_order_type", "this combination of type, time in force and arguments does not exist"),
     BOOK_NOT_READY: ("book_not_ready", "the book has no price on the side the order needs"),
     NOT_REDUCING: ("not_reducing", "a reduce-only order would open or grow the position"),
+    NOT_ARMED: ("not_armed", "the session is not trading yet, or no longer"),
+    NOT_RECONCILED: ("not_reconciled", "the connection was lost and the venue has not yet said how our orders stand"),
+    ENDLESS_ANSWERS: ("endless_answers", "each answer made the strategy send another order, at one instant"),
     WOULD_TAKE: ("would_take", "a post-only order would have traded at once"),
     FOK_UNFILLABLE: ("fok_unfillable", "a fill-or-kill order could not fill whole"),
     VENUE_RATE_LIMIT: ("venue_rate_limit", "the venue's own message limit was reached"),

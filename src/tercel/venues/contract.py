@@ -92,7 +92,9 @@ class VenueConnection(ABC):
     what is worth a line in a log, without secrets; the driver clears it.
 
     Rows carry ts_recv = the `now_ns` of the input and flags LOCAL (and LAST at a message's end). When the order
-    channel is lost or regained the connection writes DISCONNECT and CONNECT rows, one per instrument.
+    channel is lost or regained the connection writes DISCONNECT and CONNECT rows, one per instrument. Rows that are no
+    market data are written with `rows.add`, or `rows.has_other` is set: the driver looks closer at those alone. Rows
+    are valid as `engine.rows` checks it; the driver looks none through.
     """
 
     def __init__(self, name: str, instruments: Mapping[int, Instrument]) -> None:
