@@ -9,10 +9,15 @@ command line ends with.
 from __future__ import annotations
 
 __all__ = [
+    "AffinityError",
     "CapacityError",
+    "ChannelClosedError",
+    "ChannelFullError",
     "ConfigError",
     "DataError",
     "GapError",
+    "LaggedError",
+    "SendTimeoutError",
     "StorageError",
     "StrategyCompileError",
     "StrategyError",
@@ -72,6 +77,44 @@ class CapacityError(TercelError):
     """A stated maximum was reached where the run cannot go on; the message names the maximum and how to raise it."""
 
     exit_code = 5
+
+
+class ChannelFullError(CapacityError):
+    """A channel has no room; `item` is what was not sent."""
+
+    def __init__(self, message: str, item: object) -> None:
+        super().__init__(message)
+        self.item = item
+
+
+class ChannelClosedError(TercelError):
+    """The other end of a channel is closed; `item` is what was not sent, None when receiving."""
+
+    def __init__(self, message: str, item: object = None) -> None:
+        super().__init__(message)
+        self.item = item
+
+
+class SendTimeoutError(TercelError, TimeoutError):
+    """A channel stayed full for the whole time allowed; `item` is what was not sent."""
+
+    def __init__(self, message: str, item: object) -> None:
+        super().__init__(message)
+        self.item = item
+
+
+class LaggedError(TercelError):
+    """A reader of a broadcast was too slow: `n_missed` items are gone. Reading goes on at the oldest kept."""
+
+    def __init__(self, message: str, n_missed: int) -> None:
+        super().__init__(message)
+        self.n_missed = n_missed
+
+
+class AffinityError(TercelError, OSError):
+    """A thread could not be pinned to a core: names the core, those permitted, and what the system said."""
+
+    exit_code = 4
 
 
 class StrategyError(TercelError):
