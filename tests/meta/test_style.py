@@ -148,12 +148,21 @@ def test_only_the_clock_module_reads_a_clock(sources):
     assert _clock_reads(sources["src/tercel/clock.py"]), "the search finds nothing where there is something"
 
 
-def test_no_test_sleeps(every_python_file):
+#: Rooms that wait for the network or for a time to come. Elsewhere, and in tests, a wait hides a race.
+_WAITING = ("src/tercel/net/", "src/tercel/runtime/", "src/tercel/live/", "src/tercel/localvenue/", "src/tercel/cli/")
+
+
+def test_nothing_sleeps_where_nothing_waits(every_python_file):
     naps = [
         f"{path}:{node.lineno}"
         for path, tree in every_python_file.items()
         for node in ast.walk(tree)
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "sleep"
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and node.func.attr == "sleep"
+        # sleep(0) gives way to other tasks and waits for nothing.
+        and not (node.args and isinstance(node.args[0], ast.Constant) and node.args[0].value == 0)
+        and not str(path).startswith(_WAITING)
     ]
     assert naps == []
 
