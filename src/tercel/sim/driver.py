@@ -36,7 +36,10 @@ from tercel.sim.layout import LOG_MAX, RING_MAX, VENUE
 from tercel.sim.requests import request
 from tercel.strategy.context import CONTEXT
 
-__all__ = ["DONE", "ENGINE_ERROR", "ERROR_ENDLESS", "INSTANT_MAX", "LOG_FULL", "NEED_ROWS", "VENUE_ERROR", "simulate"]
+__all__ = [
+    "DONE", "ENGINE_ERROR", "ERROR_ENDLESS", "INSTANT_MAX", "LOG_FULL", "NEED_ROWS", "VENUE_ERROR", "parent_of", "post",
+    "run_venue", "simulate",
+]  # fmt: skip
 
 #: Messages one instant may see, and what more of them leave in the head: without latency, a strategy that answers
 #: every answer would go on forever.
@@ -59,7 +62,7 @@ def _later(a: int, b: int) -> int:
 
 
 @cold_kernel
-def _run_venue(venue: int, rows: int, n: int, horizon: int, final: int) -> int:
+def run_venue(venue: int, rows: int, n: int, horizon: int, final: int) -> int:
     """Run the venue up to `horizon`, rows before requests at equal times. Returns when it would next do something.
 
     An answer given on the way may wake the strategy, whose order may then reach the venue before `horizon`: the
@@ -126,18 +129,36 @@ def _answer_due(venue: int, number: int) -> int:
 
 
 @cold_kernel
-def _parent_of(base: int, c: int) -> int:
-    """The order that NEW command `c` hangs on by a bracket made in the same step, 0 for none.
+def parent_of(commands: Any, n: int, c: int) -> int:
+    """The order that NEW command `c` of `n` hangs on by a bracket made in the same step, 0 for none.
 
     It travels with the order, as a venue's order list would: the child must not trade before it hears of its parent.
     """
-    ctx = record(base, CONTEXT)
-    commands = records(base + ctx.off_commands, ctx.commands_max, COMMAND)
-    for d in range(c + 1, ctx.n_commands):
+    for d in range(c + 1, n):
         link = commands[d]
         if link.kind == LINK and link.id == commands[c].id and link.flags & BRACKET != 0:
             return link.arg
     return 0
+
+
+@kernel
+def post(venue: int, command: Any, parent: int, now_ns: int) -> int:
+    """Put a COMMAND sent at `now_ns` on its way: by its leg's latency, overtaking none. Returns when it reaches the
+    venue, -1 when the ring is full (ERROR_RING_FULL). parent: the order it hangs on, 0 for none.
+    """
+    head = record(venue, VENUE)
+    leg = int(command.kind) - NEW if command.kind <= 3 else 0
+    due = max(now_ns + leg_latency(venue, head.off_legs, leg, now_ns), head.request_last_due)
+    head.request_last_due = due
+    if head.request_tail - head.request_head >= RING_MAX:
+        head.error = ERROR_RING_FULL
+        return -1
+    slot = head.request_tail & (RING_MAX - 1)
+    records(venue + head.off_requests, RING_MAX, COMMAND)[slot] = command
+    records(venue + head.off_request_due, RING_MAX, I64)[slot] = due
+    records(venue + head.off_request_parent, RING_MAX, I64)[slot] = parent
+    head.request_tail += 1
+    return due
 
 
 @cold_kernel
@@ -150,11 +171,8 @@ def _drain(venue: int, base: int) -> int:
     ctx = record(base, CONTEXT)
     commands = records(base + ctx.off_commands, ctx.commands_max, COMMAND)
     orders = records(base + ctx.off_orders, ctx.orders_max, ORDER)
-    ring = records(venue + head.off_requests, RING_MAX, COMMAND)
-    dues = records(venue + head.off_request_due, RING_MAX, I64)
     log = records(venue + head.off_log_commands, LOG_MAX, COMMAND)
     log_strategies = records(venue + head.off_log_command_strategies, LOG_MAX, I64)
-    parents = records(venue + head.off_request_parent, RING_MAX, I64)
     if ctx.now != head.instant_ns:
         head.instant_ns, head.n_at_instant = ctx.now, 0
     head.n_at_instant += ctx.n_commands + ctx.n_refused
@@ -165,18 +183,9 @@ def _drain(venue: int, base: int) -> int:
         command = commands[c]
         if command.ts > head.end_ns:
             break
-        leg = int(command.kind) - NEW if command.kind <= 3 else 0
-        due = command.ts + leg_latency(venue, head.off_legs, leg, command.ts)
-        due = max(due, head.request_last_due)
-        head.request_last_due = due
-        if head.request_tail - head.request_head >= RING_MAX:
-            head.error = ERROR_RING_FULL
+        due = post(venue, command, parent_of(commands, ctx.n_commands, c) if command.kind == NEW else 0, command.ts)
+        if due < 0:
             break
-        slot = head.request_tail & (RING_MAX - 1)
-        ring[slot] = command
-        dues[slot] = due
-        parents[slot] = _parent_of(base, c) if command.kind == NEW else 0
-        head.request_tail += 1
         earliest = min(earliest, _later(due, head.answer_least_ns))
         slot = order_find(orders, ctx.orders_max, command.id)
         log[head.n_log_commands] = command
@@ -337,7 +346,7 @@ def simulate(venue: int, base: int, wiring: int, rows: int, n: int, final: int) 
             ahead = min(n, head.i_local + _AHEAD)
             status = _run_local(venue, base, wiring, rows, ahead, _last_seen(rows, n) + 1, final if ahead == n else 0)
             if status == NEED_ROWS:
-                _run_venue(venue, rows, n, ctx.now, final)
+                run_venue(venue, rows, n, ctx.now, final)
                 if ahead < n:
                     continue
             if status != DONE:
@@ -348,7 +357,7 @@ def simulate(venue: int, base: int, wiring: int, rows: int, n: int, final: int) 
             if row_ts == INT64_MAX and final == 0:
                 return NEED_ROWS
             wake = min(wake, row_ts)
-        exch_next = _run_venue(venue, rows, n, _later(wake, head.entry_least_ns), final)
+        exch_next = run_venue(venue, rows, n, _later(wake, head.entry_least_ns), final)
         if head.error != 0:
             return VENUE_ERROR
         if exch_next < 0:
