@@ -2,13 +2,13 @@
 
 `PaperConnection` wraps a source, hands every channel through to it, and gives the engine its market rows. The same rows
 feed a simulated venue (`sim`), which answers our commands by the rules of a backtest: queue position, latency, fees.
-Nothing here opens a socket, and no order of ours ever reaches the source. Made by `live` where a session is on paper.
+Nothing here opens a socket, and no order of ours reaches the source. Made by `live` where a session is on paper.
 
-The simulated venue lives `lag` behind our clock: the fastest answer latency, at least one nanosecond. An answer it gives
+The simulated venue lives `lag` behind our clock: the fastest answer latency, at least one nanosecond. What it answers
 at t arrives no earlier than t + lag, so at any time it need only have run to `lag` ago, and by then the market rows of
 that time have come in. A row is processed at its venue time, or as near to it as is not over yet: rows whose journey
-took less than `lag` take their exact place, and a tape gives the fills of a backtest. Where the venue's clock runs ahead
-of ours, or far behind, rows count from their receipt, or `lag` before it; no clock has to be corrected.
+took less than `lag` take their exact place, and a tape gives the fills of a backtest. Where the venue's clock runs
+ahead of ours, or far behind, rows count from their receipt, or `lag` before it; no clock has to be corrected.
 """
 
 from __future__ import annotations
@@ -26,10 +26,9 @@ from tercel.jit import address_of
 from tercel.live.paper_account import PaperAccount
 from tercel.model.account import AccountReport
 from tercel.model.commands import AMEND, CANCEL, CANCEL_ALL, COMMAND, LINK, NEW
-from tercel.model.events import AMEND_REJECT, BAR, CANCEL_REJECT, EVENT, EXCH, FUNDING, LAST, LEVEL, LOCAL, REJECT
-from tercel.model.reasons import BOOK_NOT_READY, VENUE_FULL
+from tercel.model.events import AMEND_REJECT, CANCEL_REJECT, EVENT, EXCH, FUNDING, LAST, LEVEL, LOCAL, REJECT
+from tercel.model.reasons import VENUE_DOWN, VENUE_FULL
 from tercel.model.rowbuffer import RowBuffer
-from tercel.sim.latency import LEGS
 from tercel.sim.layout import RING_MAX
 from tercel.sim.venue import SimulatedVenue, VenueRules
 from tercel.sim.venue_steps import venue_advance, venue_send
@@ -163,7 +162,7 @@ class PaperConnection(VenueConnection):
         if not self.is_live:
             refused = wanted["kind"] == NEW
             for command in wanted[refused]:
-                self._refuse(command, BOOK_NOT_READY, now_ns)
+                self._refuse(command, VENUE_DOWN, now_ns)
             wanted = wanted[~refused]
         if len(wanted) == 0:
             return
@@ -209,6 +208,9 @@ class PaperConnection(VenueConnection):
         if source.effects:
             self.effects.extend(source.effects)
             source.effects.clear()
+        if source.notes:
+            self.notes.extend(source.notes)
+            source.notes.clear()
         source.reports.clear()
         n = source.rows.n
         if n == 0:
@@ -285,12 +287,13 @@ class PaperConnection(VenueConnection):
             if row["ts_recv"] > due_ns:
                 break
             self.rows.reserve(1)
+            self.rows.rows[self.rows.n] = row
             mine = self.rows.rows[self.rows.n]
-            mine[()] = row
             mine["ts_recv"] = now_ns
             mine["flags"] = (row["flags"] & ~EXCH) | LOCAL
             mine["instrument"] = self._engines[row["instrument"]]
             self.rows.n += 1
+            self.rows.has_other = True
             at += 1
         head["response_head"] = at
         while self._questions:
@@ -368,7 +371,3 @@ class PaperConnection(VenueConnection):
             f"more than {RING_MAX} answers of the simulated venue were on their way at {self._until_ns} ns; send fewer "
             f"orders or shorten the latency"
         )
-
-
-assert BAR > LEVEL and FUNDING > BAR, "market kinds are one range"
-assert len(LEGS) == 5

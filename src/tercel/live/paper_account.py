@@ -83,9 +83,7 @@ class PaperAccount:
         positions: dict[int, int],
     ) -> AccountReport:
         """What the venue knows at `now_ns`: see `AccountReport`."""
-        resting = [
-            _stated(id, o) for id, o in self._orders.items() if o.status == ACK and o.instrument in instruments
-        ]
+        resting = [_stated(id, o) for id, o in self._orders.items() if o.status == ACK and o.instrument in instruments]
         return AccountReport(
             instruments=instruments,
             ts_ns=now_ns,
