@@ -50,6 +50,10 @@ class PaperAccount:
             int(command["instrument"]), int(command["side"]), int(command["px"]), int(command["qty"])
         )
 
+    def forget(self, id: int) -> None:
+        """A NEW command did not leave after all."""
+        self._orders.pop(id, None)
+
     def answered(self, row: Any, instrument: int) -> None:
         """The venue gave an answer, one EVENT row. instrument: the engine's index."""
         id, kind = int(row["id"]), int(row["kind"])
