@@ -16,6 +16,8 @@ __all__ = [
     "ConfigError",
     "DataError",
     "GapError",
+    "InUseError",
+    "JournalError",
     "LaggedError",
     "SendTimeoutError",
     "StorageError",
@@ -65,6 +67,16 @@ class UnknownInstrumentError(TercelError, LookupError):
 
 class TapeVersionError(DataError):
     """A tape or journal was written by another format version."""
+
+
+class JournalError(DataError):
+    """A journal is damaged where it may not be, belongs to another run, or does not replay to what was sent."""
+
+
+class InUseError(TercelError):
+    """Another process has what only one may have; the message names it."""
+
+    exit_code = 4
 
 
 class StorageError(TercelError, OSError):
