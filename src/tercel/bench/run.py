@@ -19,6 +19,7 @@ import msgspec
 import numpy as np
 
 from tercel.bench import latency, ours
+from tercel.bench.live.questions import live_decode
 from tercel.bench.peers import PeerMissingError
 from tercel.bench.questions import (
     PERP,
@@ -34,7 +35,7 @@ from tercel.bench.timing import race
 from tercel.clock import monotonic_ns
 from tercel.errors import ConfigError, DataError
 
-__all__ = ["QUESTIONS", "Inputs", "run"]
+__all__ = ["GROUPS", "QUESTIONS", "Inputs", "expanded", "run"]
 
 
 class Inputs(msgspec.Struct, frozen=True, kw_only=True):
@@ -300,7 +301,21 @@ QUESTIONS: dict[str, tuple[Question, bool]] = {
     "ema_quotes": (ema_quotes, False),
     "sma_bars": (sma_bars, False),
     "sma_bars_50k": (sma_bars_50k, False),
+    "live_decode": (live_decode, False),
 }
+#: Names that stand for several questions.
+GROUPS: dict[str, tuple[str, ...]] = {
+    "live": tuple(name for name in QUESTIONS if name.startswith("live_")),
+    "core": tuple(name for name in QUESTIONS if not name.startswith("live_")),
+}
+
+
+def expanded(names: Sequence[str]) -> list[str]:
+    """The questions that names and groups stand for, each once; ConfigError for a name that is neither."""
+    unknown = [name for name in names if name not in QUESTIONS and name not in GROUPS]
+    if unknown:
+        raise ConfigError(f"no question called {unknown[0]!r}; there are: {', '.join((*QUESTIONS, *GROUPS))}")
+    return list(dict.fromkeys(each for name in names for each in GROUPS.get(name, (name,))))
 
 
 def run(inputs: Inputs, names: Sequence[str] = ()) -> list[Row]:
@@ -308,10 +323,8 @@ def run(inputs: Inputs, names: Sequence[str] = ()) -> list[Row]:
 
     ConfigError for a name that is no question, or a question asked for by name without the tape it needs.
     """
-    unknown = [name for name in names if name not in QUESTIONS]
-    if unknown:
-        raise ConfigError(f"no question called {unknown[0]!r}; there are: {', '.join(QUESTIONS)}")
     rows: list[Row] = []
+    names = expanded(names)
     for name in names or QUESTIONS:
         question, needs_tape = QUESTIONS[name]
         if needs_tape and inputs.tape is None:

@@ -15,7 +15,9 @@ pip install 'tercel[bench]'."""
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.add_argument("questions", nargs="*", metavar="QUESTION", help="which to ask (default: all)")
+    parser.add_argument(
+        "questions", nargs="*", metavar="QUESTION", help="which to ask; core and live stand for\nmany (default: all)"
+    )
     parser.add_argument("--tape", type=Path, help="a tape, or the raw capture, of the BTCUSDT perpetual;\n"
                         "without it the questions on a real tape are left out")  # fmt: skip
     parser.add_argument("--ticks", type=Path, help="a zip of EURUSD quotes (default: synthetic quotes)")
@@ -25,17 +27,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Ask the questions and print the table."""
-    from tercel.bench.run import QUESTIONS, Inputs
+    from tercel.bench.run import QUESTIONS, Inputs, expanded
     from tercel.bench.run import run as ask
     from tercel.bench.table import table
     from tercel.cli.terminal import Terminal
     from tercel.cli.warm import BACKTEST_ENTRIES, warm
-    from tercel.errors import ConfigError, DataError
+    from tercel.errors import DataError
 
     terminal = Terminal(json=options.json)
-    unknown = [name for name in options.questions if name not in QUESTIONS]
-    if unknown:
-        raise ConfigError(f"no question called {unknown[0]!r}; there are: {', '.join(QUESTIONS)}")
+    expanded(options.questions)
     if options.list:
         rows = [{"question": name, "needs_tape": needs, "what": (ask.__doc__ or "")}
                 for name, (ask, needs) in QUESTIONS.items()]  # fmt: skip

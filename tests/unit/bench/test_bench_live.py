@@ -1,0 +1,47 @@
+"""The live questions, quickly: both sides decode the same, whatever the machine's speed."""
+
+from __future__ import annotations
+
+import pytest
+
+from tercel.bench.live import decode
+from tercel.bench.live.messages import capture_messages, market_messages
+from tercel.bench.run import GROUPS, QUESTIONS, expanded
+from tercel.errors import ConfigError
+
+
+@pytest.fixture(scope="module")
+def recorded():
+    return market_messages(200)
+
+
+def test_made_messages_join_and_keep_their_levels(recorded):
+    import msgspec
+
+    from tercel.bench.live.decode import _Envelope
+
+    events = [msgspec.json.decode(m, type=_Envelope).data for m in recorded.depth()]
+    assert len(events) == 200
+    assert all(now.pu == before.u for before, now in zip(events, events[1:], strict=False))
+    assert sum(len(e.b) + len(e.a) for e in events) > 1_000
+
+
+@pytest.mark.parametrize("question", [decode.depth_to_rows, decode.json_to_engine, decode.binary_rows])
+def test_results_are_compared_and_the_same(recorded, question):
+    (row,) = question(recorded, quick=True)
+    assert row.same_results is True
+    assert row.ours is not None
+    assert row.ours > 0
+
+
+def test_on_the_capture_the_scanner_decodes_what_msgspec_decodes(data_dir):
+    recorded = capture_messages(data_dir / "binance" / "usdm_btcusdt_20240808.gz", 3_000)
+    (row,) = decode.depth_to_rows(recorded, quick=True)
+    assert row.same_results is True
+
+
+def test_groups_stand_for_questions():
+    assert expanded(["live", "live_decode", "decision"]) == [*GROUPS["live"], "decision"]
+    assert {*GROUPS["live"], *GROUPS["core"]} == set(QUESTIONS)
+    with pytest.raises(ConfigError, match="no question called 'lives'"):
+        expanded(["lives"])
