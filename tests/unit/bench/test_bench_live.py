@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
+import msgspec
 import pytest
 
 from tercel.bench.live import decode
@@ -16,13 +19,11 @@ def recorded():
 
 
 def test_made_messages_join_and_keep_their_levels(recorded):
-    import msgspec
-
     from tercel.bench.live.decode import _Envelope
 
     events = [msgspec.json.decode(m, type=_Envelope).data for m in recorded.depth()]
     assert len(events) == 200
-    assert all(now.pu == before.u for before, now in zip(events, events[1:], strict=False))
+    assert all(now.pu == before.u for before, now in pairwise(events))
     assert sum(len(e.b) + len(e.a) for e in events) > 1_000
 
 
