@@ -19,6 +19,7 @@ __all__ = [
     "InUseError",
     "JournalError",
     "LaggedError",
+    "NetworkError",
     "SendTimeoutError",
     "StorageError",
     "StrategyCompileError",
@@ -83,6 +84,15 @@ class StorageError(TercelError, OSError):
     """The disk refused: full, read-only or gone. Nothing half-written is left behind."""
 
     exit_code = 4
+
+
+class NetworkError(TercelError, ConnectionError):
+    """A peer could not be reached, is not who it claims to be, or a connection broke: names host, port and cause.
+
+    Never holds a query, a header or a body: they may carry keys and signatures.
+    """
+
+    exit_code = 7
 
 
 class CapacityError(TercelError):
