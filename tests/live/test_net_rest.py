@@ -158,7 +158,7 @@ def test_refused_connection_was_not_sent():
 def test_no_answer_in_time_was_sent():
     async def main():
         async def handler(request):
-            await asyncio.sleep(30)
+            await asyncio.Event().wait()
 
         async with Site(handler) as site, RestClient() as client:
             with pytest.raises(RequestError, match=r"did not answer within 0\.1 s") as caught:
@@ -172,13 +172,16 @@ def test_no_answer_in_time_was_sent():
 
 def test_waiting_for_a_free_connection_was_not_sent():
     async def main():
+        asked = asyncio.Event()
+
         async def handler(request):
-            await asyncio.sleep(30)
+            asked.set()
+            await asyncio.Event().wait()
 
         profile = PoolProfile(n_idle_per_host=1, n_open_max=1, timeout_s=10, connect_s=5)
         async with Site(handler) as site, RestClient(profile) as client:
             first = asyncio.ensure_future(client.request("GET", site.url, timeout_s=1.0))
-            await asyncio.sleep(0.05)
+            await asked.wait()
             with pytest.raises(RequestError) as caught:
                 await client.request("POST", site.url, timeout_s=0.1)
             assert not caught.value.was_sent

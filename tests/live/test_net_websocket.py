@@ -268,9 +268,8 @@ def test_a_message_above_the_maximum_closes(n_parts):
 
 def test_half_open_socket_is_found_by_the_unanswered_ping():
     async def script(reader, writer):
-        for _ in range(200):  # keeps talking, never reads
+        while await reader.read(100):  # answers every ping with data, never with a pong
             writer.write(frame(b"tick"))
-            await asyncio.sleep(0.01)
 
     peer = against(script, None, liveness=Liveness(ping_every_s=0.05, pong_within_s=0.1))
     assert "did not answer a ping within 0.1 s" in peer.whys[0]
@@ -395,7 +394,7 @@ def test_a_view_kept_past_the_callback_is_refused():
             plain = await connect(f"ws://127.0.0.1:{server.port}/", Handlers(lambda data, now_ns: kept.append(data)))
             server_peer.connection.send(b"12345")
             while not kept:
-                await asyncio.sleep(0.001)
+                await asyncio.sleep(0)
             with pytest.raises(ValueError, match="released"):
                 bytes(kept[0])
             plain.abort("next")
@@ -477,10 +476,11 @@ def test_a_server_that_hangs_up_in_the_handshake():
 
 def test_a_connect_given_up_leaves_no_connection_behind():
     async def main():
-        gate, hung_up = asyncio.Event(), asyncio.Event()
+        asked, gate, hung_up = asyncio.Event(), asyncio.Event(), asyncio.Event()
 
         async def late(reader, writer):
             request = await reader.readuntil(b"\r\n\r\n")
+            asked.set()
             await gate.wait()
             key = request.split(b"Sec-WebSocket-Key: ")[1].split(b"\r\n")[0]
             accept = base64.b64encode(hashlib.sha1(key + GUID).digest())
@@ -497,7 +497,7 @@ def test_a_connect_given_up_leaves_no_connection_behind():
         async with server:
             url = f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
             task = asyncio.create_task(connect(url, peer.handlers))
-            await asyncio.sleep(0.05)
+            await asked.wait()
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await task
@@ -526,7 +526,7 @@ def test_a_port_in_use_is_named():
 
 def test_close_does_not_wait_for_a_dead_peer():
     async def script(reader, writer):
-        await asyncio.sleep(0.3)  # never answers the close frame
+        await reader.read()  # never answers the close frame
 
     async def check(peer):
         peer.connection.close("stop")
