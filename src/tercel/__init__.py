@@ -47,6 +47,7 @@ _HOMES = {
     "Tape": "tercel.store.tape",
     "import_capture": "tercel.store.imports",
     "Result": "tercel.observe.results",
+    "market_frame": "tercel.observe.market",
     "BookView": "tercel.book.views",
     "TercelError": "tercel.errors",
     "BUY": "tercel.model.events",
@@ -115,6 +116,7 @@ if TYPE_CHECKING:
     from tercel.model.events import BUY as BUY
     from tercel.model.events import SELL as SELL
     from tercel.model.instrument import Instrument as Instrument
+    from tercel.observe.market import market_frame as market_frame
     from tercel.observe.results import Result as Result
     from tercel.risk.limits import Limits as Limits
     from tercel.sim.backtest import Backtest as Backtest

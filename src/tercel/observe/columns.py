@@ -18,9 +18,10 @@ from tercel.model.reasons import reason_name
 from tercel.model.runlog import RunLog
 
 __all__ = [
-    "ABSENT", "SIDE", "average_weights", "coded", "elapsed", "first_rows", "floats", "instrument_labels", "integers",
-    "is_inverse", "last_rows", "mapped", "mark_prices", "named", "notionals", "order_index", "per_instrument", "prices",
-    "quantities", "reasons", "settlement_currency", "sides", "strategy_labels", "taken", "times",
+    "ABSENT", "SIDE", "average_weights", "coded", "distinct_labels", "elapsed", "first_rows", "floats",
+    "instrument_labels", "integers", "is_inverse", "last_rows", "mapped", "mark_prices", "named", "notionals",
+    "order_index", "per_instrument", "prices", "quantities", "reasons", "scaled", "settlement_currency", "sides",
+    "strategy_labels", "taken", "times",
 ]  # fmt: skip
 
 ABSENT = np.iinfo(np.int64).min  #: stands for "no such time" in int64 columns until they become null
@@ -30,7 +31,12 @@ SIDE = pl.Enum(["buy", "sell"])
 
 def instrument_labels(log: RunLog) -> list[str]:
     """One distinct name for each instrument: its symbol, with the venue and then the index where symbols repeat."""
-    return _distinct([i.symbol for i in log.instruments], [f"{i.venue}:{i.symbol}" for i in log.instruments])
+    return distinct_labels(log.instruments)
+
+
+def distinct_labels(instruments: Sequence[Instrument]) -> list[str]:
+    """One distinct name for each instrument, see `instrument_labels`."""
+    return _distinct([i.symbol for i in instruments], [f"{i.venue}:{i.symbol}" for i in instruments])
 
 
 def strategy_labels(log: RunLog) -> list[str]:
@@ -46,12 +52,12 @@ def settlement_currency(log: RunLog) -> str | None:
 
 def prices(log: RunLog, instrument: np.ndarray, ticks: np.ndarray) -> np.ndarray:
     """(n,) float64 prices of (n,) int64 ticks, each rounded to the decimals of its instrument's tick."""
-    return _scaled(instrument, ticks, [i.tick_size for i in log.instruments])
+    return scaled(instrument, ticks, [i.tick_size for i in log.instruments])
 
 
 def quantities(log: RunLog, instrument: np.ndarray, lots: np.ndarray) -> np.ndarray:
     """(n,) float64 quantities of (n,) int64 lots, each rounded to the decimals of its instrument's lot."""
-    return _scaled(instrument, lots, [i.lot_size for i in log.instruments])
+    return scaled(instrument, lots, [i.lot_size for i in log.instruments])
 
 
 def notionals(log: RunLog, instrument: np.ndarray, price: np.ndarray, quantity: np.ndarray) -> np.ndarray:
@@ -121,7 +127,8 @@ def per_instrument(instruments: Sequence[Instrument], name: str) -> np.ndarray:
     return np.array([float(getattr(i, name)) for i in instruments], np.float64)
 
 
-def _scaled(instrument: np.ndarray, counts: np.ndarray, steps: Sequence[Any]) -> np.ndarray:
+def scaled(instrument: np.ndarray, counts: np.ndarray, steps: Sequence[Any]) -> np.ndarray:
+    """(n,) float64: counts times the Decimal step of each row's instrument, rounded to the decimals of that step."""
     out = np.zeros(len(counts), np.float64)
     for i, step in enumerate(steps):
         mine = instrument == i
