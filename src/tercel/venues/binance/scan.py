@@ -42,8 +42,9 @@ GRID = np.dtype(
 )
 
 #: What a scan is given, what it found and where it stands. text: address of the message. grids, n_grids: of the GRID
-#: records. is_spot: 1 where depth events join by the rule of spot. at: next byte. n: bytes. value: the last number. i_grid: the instrument.
-#: kind: LEVEL, TRADE or QUOTE. first, last, previous: U, u, pu (-1 where absent). exch_ms, event_ms: T and E.
+#: records. is_spot: 1 where depth events join by the rule of spot. at: next byte. n: bytes. value: the last number.
+#: i_grid: the instrument. kind: LEVEL, TRADE or QUOTE. first, last, previous: U, u, pu (-1 where absent). exch_ms,
+#: event_ms: T and E.
 SCAN = np.dtype(
     [
         ("text", "i8"),

@@ -1,0 +1,534 @@
+"""One account at Binance, spot or USD-M futures, as the state machine that `venues.contract` describes.
+
+Channels: "market" (books, quotes and, where one address serves all, trades), "trades" (futures), "orders" (the
+WebSocket API; on spot it also carries the user stream), "user" (futures, by listen key). HTTP asks for the time, the
+rules, snapshots, the listen key and reports. What is due later stands in one table of times; nothing waits.
+
+Without credentials only market data is connected, and `is_live` then means that every book is in step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import msgspec
+import numpy as np
+
+from tercel.errors import DataError, UnitError
+from tercel.model import reasons
+from tercel.model.events import CONNECT, DISCONNECT, LAST, LOCAL
+from tercel.model.instrument import Instrument
+from tercel.venues.binance.desk import Desk
+from tercel.venues.binance.exchange_info import SymbolRules, exchange_info_url, read_exchange_info
+from tercel.venues.binance.limits import Limits
+from tercel.venues.binance.market import MarketFeed
+from tercel.venues.binance.messages import ErrorBody, OrderEvent, OrderUpdate, UserEnvelope, WsAnswer
+from tercel.venues.binance.refusals import CLOCK_CODE, NO_SUCH_ORDER
+from tercel.venues.binance.reports import Question, Report
+from tercel.venues.binance.sending import Sender
+from tercel.venues.binance.settings import BinanceSettings, Credentials
+from tercel.venues.binance.signing import Signer
+from tercel.venues.contract import NEVER, Connect, Disconnect, Request, VenueConnection
+
+__all__ = ["BinanceConnection"]
+
+_MS = 1_000_000
+_S = 1_000_000_000
+#: A connection that lived this long is opened again at once when it ends: the venue ends each after 24 hours.
+_LIVED_NS = 60 * _S
+#: How long to wait where the venue asks for it and does not say how long (429, 418).
+_PAUSE_NS = {429: 10 * _S, 418: 120 * _S}
+#: After this an order that the venue does not know cannot be on its way any more, beyond the receive window.
+_TRAVEL_NS = 1 * _S
+_DEPTH_WEIGHT = {True: 50, False: 20}
+
+
+class _Asked(msgspec.Struct):
+    """A request of HTTP that is not answered. what, extra: as in `_ask`."""
+
+    what: str
+    extra: object
+    sent_ns: int
+
+
+class BinanceConnection(VenueConnection):
+    """See the module. settings: which market, where. credentials: of the account, None for market data alone.
+
+    clock_offset_ns: the venue's clock minus ours. n_messages: market messages taken.
+    """
+
+    def __init__(
+        self,
+        settings: BinanceSettings,
+        instruments: Mapping[int, Instrument],
+        credentials: Credentials | None = None,
+        name: str = "",
+    ) -> None:
+        super().__init__(name or f"binance-{settings.market}", instruments)
+        self.settings = settings
+        self.feed = MarketFeed(self.instruments, self.rows, settings.is_spot)
+        self.limits = Limits()
+        self.desk = Desk(
+            self.instruments, self.rows, settings.is_spot, settings.fee_prices, self.in_doubt, self.notes
+        )  # fmt: skip
+        self.rules: dict[int, SymbolRules] = {}
+        self.differing: set[int] = set()
+        self.clock_offset_ns: int | None = None
+        self._signer = None if credentials is None else Signer(credentials)
+        self._sender = Sender(self)
+        self._state = dict.fromkeys(self._channels(), "down")
+        self._since = dict.fromkeys(self._state, 0)
+        self._attempts = dict.fromkeys(self._state, 0)
+        self._asked: dict[int, _Asked] = {}
+        self._due: dict[tuple[str, object], int] = {}
+        self._next_id = 1
+        self._listen_key = ""
+        self._is_subscribed = False
+        self._is_ready = False
+        self._is_closing = True
+        self._report: Report | None = None
+        self._reports_wanted: list[tuple[tuple[int, ...], tuple[int, ...], int]] = []
+        self._random = settings.seed
+        self._answer = msgspec.json.Decoder(WsAnswer)
+        self._user = msgspec.json.Decoder(UserEnvelope)
+        self._execution = msgspec.json.Decoder(OrderEvent)
+        self._update = msgspec.json.Decoder(OrderUpdate)
+        self._error = msgspec.json.Decoder(ErrorBody)
+
+    def __repr__(self) -> str:
+        return f"BinanceConnection({self.name})"
+
+    @property
+    def signer(self) -> Signer | None:
+        """Signs requests; None for market data alone."""
+        return self._signer
+
+    @property
+    def is_ready(self) -> bool:
+        """Orders can leave and their user stream is heard."""
+        return self._is_ready
+
+    def is_up(self, channel: str) -> bool:
+        """Whether a channel is open."""
+        return self._state.get(channel) == "up"
+
+    def take_id(self) -> int:
+        """A number for a request, used once."""
+        self._next_id += 1
+        return self._next_id - 1
+
+    def venue_ns(self, now_ns: int) -> int:
+        """The venue's clock at our time `now_ns`."""
+        return now_ns + (self.clock_offset_ns or 0)
+
+    def _channels(self) -> list[str]:
+        channels = ["market"]
+        if self.settings.trade_streams not in ("", self.settings.streams):
+            channels.append("trades")
+        if self._signer is not None:
+            channels.append("orders")
+            if not self.settings.is_spot:
+                channels.append("user")
+        return channels
+
+    # --- inputs ------------------------------------------------------------------------------------------------------
+
+    def open(self, now_ns: int) -> None:
+        self._is_closing = False
+        self._ask("time", None, now_ns)
+        self._ask("info", None, now_ns)
+        for channel in self._state:
+            if channel in ("market", "trades"):
+                self._connect(channel, now_ns)
+        self._plan()
+
+    def close(self, now_ns: int) -> None:
+        self._is_closing = True
+        for channel, state in self._state.items():
+            if state != "down":
+                self.effects.append(Disconnect(channel, "closing"))
+        self._due.clear()
+        self._asked.clear()
+        self._report = None
+        self._reports_wanted.clear()
+        self._plan()
+
+    def on_connected(self, channel: str, now_ns: int) -> None:
+        self._state[channel], self._since[channel] = "up", now_ns
+        if channel == "orders":
+            self._sender.opened(now_ns)
+            if not self.settings.is_spot and not self._sender.must_log_on:
+                self.subscribed(now_ns)
+        self._judge(now_ns)
+        self._plan()
+
+    def on_disconnected(self, channel: str, now_ns: int, why: str) -> None:
+        lived = self._state[channel] == "up" and now_ns - self._since[channel] > _LIVED_NS
+        self._state[channel] = "down"
+        if channel == "market":
+            for i in self.instruments:
+                self.feed.begin_again(i, now_ns)
+        elif channel == "orders":
+            self._is_subscribed = False
+            self._sender.lost()
+        if not self._is_closing:
+            self.notes.append(f"{self.name}: channel {channel} closed: {why}")
+            self._attempts[channel] = 0 if lived else self._attempts[channel] + 1
+            if channel == "user" and self._attempts[channel] > 1:
+                # Perhaps it is the key that the venue does not take any more.
+                self._listen_key = ""
+            self._due[("connect", channel)] = now_ns + self._backoff_ns(self._attempts[channel])
+        self._judge(now_ns)
+        self._plan()
+
+    def on_message(self, channel: str, data: bytes | bytearray | memoryview, now_ns: int) -> None:
+        try:
+            if channel in ("market", "trades"):
+                if self.feed.message(data, now_ns):
+                    self._follow_books(now_ns)
+                return
+            if channel == "orders":
+                self._on_answer(self._answer.decode(data), now_ns)
+            else:
+                self._on_user(data, now_ns)
+        except (msgspec.MsgspecError, UnicodeDecodeError, UnitError) as error:
+            raise DataError(f"{self.name}, channel {channel}: not what the venue sends: {error}") from None
+        self._plan()
+
+    def on_response(self, request_id: int, status: int, headers: Mapping[str, str], body: bytes, now_ns: int) -> None:
+        self.limits.read(headers, self.venue_ns(now_ns))
+        error = None if status == 200 else self._error_of(status, body)
+        if status in _PAUSE_NS:
+            after = headers.get("retry-after", "")
+            self.blocked(int(after) * _S if after.isdigit() else _PAUSE_NS[status], status == 418, now_ns)
+        if self._sender.on_response(request_id, status, body, error, now_ns):
+            self._plan()
+            return
+        asked = self._asked.pop(request_id, None)
+        if asked is not None:
+            if error is not None:
+                self._refused(asked, status, error, now_ns)
+            else:
+                try:
+                    self._take(asked, body, now_ns)
+                except (msgspec.MsgspecError, UnicodeDecodeError, DataError, UnitError) as problem:
+                    self.notes.append(f"{self.name}: {asked.what}: {problem}")
+                    self._again(asked, now_ns, self.settings.backoff_max_ns)
+        self._plan()
+
+    def on_failure(self, request_id: int, why: str, was_sent: bool, now_ns: int) -> None:
+        if not self._sender.on_failure(request_id, was_sent, now_ns):
+            asked = self._asked.pop(request_id, None)
+            if asked is not None:
+                self.notes.append(f"{self.name}: {asked.what}: no answer: {why}")
+                self._again(asked, now_ns, self._backoff_ns(3))
+        self._plan()
+
+    def on_wake(self, now_ns: int) -> None:
+        for key in [key for key, due_ns in self._due.items() if due_ns <= now_ns]:
+            del self._due[key]
+            what, extra = key
+            if what == "connect":
+                self._connect(str(extra), now_ns)
+            else:
+                self._ask(what, extra, now_ns)
+        self._sender.on_wake(now_ns)
+        self._plan()
+
+    def send_commands(self, commands: np.ndarray, now_ns: int) -> None:
+        self._sender.send(commands, now_ns)
+        self._plan()
+
+    def ask_report(self, instruments: Sequence[int], order_ids: Sequence[int], since_ns: int, now_ns: int) -> None:
+        self._reports_wanted.append((tuple(instruments), tuple(order_ids), since_ns))
+        self._next_report(now_ns)
+        self._plan()
+
+    # --- channels ----------------------------------------------------------------------------------------------------
+
+    def _plan(self) -> None:
+        """When `on_wake` is wanted next."""
+        self.next_wake_ns = min(min(self._due.values(), default=NEVER), self._sender.deadline_ns)
+
+    def _backoff_ns(self, attempts: int) -> int:
+        """How long to wait before the next attempt: doubling from the least to the most, less up to half of it."""
+        if attempts == 0:
+            return 0
+        whole = min(self.settings.backoff_max_ns, self.settings.backoff_min_ns << min(attempts - 1, 30))
+        self._random = (self._random * 6364136223846793005 + 1442695040888963407) % (1 << 64)
+        return whole - (whole // 2) * (self._random >> 33) // (1 << 31)
+
+    def _connect(self, channel: str, now_ns: int) -> None:
+        if self._is_closing or self._state[channel] != "down":
+            return
+        if channel == "user" and not self._listen_key:
+            self._ask("listen", None, now_ns)
+            return
+        self._state[channel] = "connecting"
+        self.effects.append(Connect(channel, self._url(channel)))
+
+    def _url(self, channel: str) -> str:
+        settings = self.settings
+        if channel == "orders":
+            return settings.ws_api
+        if channel == "user":
+            return f"{settings.user_streams or settings.streams}/ws/{self._listen_key}"
+        names = [x.symbol.lower() for x in self.instruments.values()]
+        books = [f"{name}@depth{settings.depth_speed}" for name in names] + [f"{name}@bookTicker" for name in names]
+        trades = [f"{name}@{settings.trades}" for name in names]
+        if "trades" not in self._state:
+            return f"{settings.streams}/stream?streams={'/'.join(books + trades)}"
+        base, streams = (settings.trade_streams, trades) if channel == "trades" else (settings.streams, books)
+        return f"{base}/stream?streams={'/'.join(streams)}"
+
+    def _start_account(self, now_ns: int) -> None:
+        """The venue's time is known: the signed half can begin."""
+        for channel in ("orders", "user"):
+            if channel in self._state:
+                self._connect(channel, now_ns)
+
+    def subscribed(self, now_ns: int) -> None:
+        """The order channel is logged on and, on spot, hears the user stream."""
+        self._is_subscribed = True
+        self._attempts["orders"] = 0
+        self._judge(now_ns)
+
+    def drop(self, channel: str, why: str) -> None:
+        """Close a channel, to open it again later."""
+        self.effects.append(Disconnect(channel, why))
+
+    def _judge(self, now_ns: int) -> None:
+        """Work out `is_live`, and write CONNECT and DISCONNECT rows where orders can or cannot leave any more."""
+        ready = self._is_subscribed and self.is_up("orders") and ("user" not in self._state or self.is_up("user"))
+        if ready != self._is_ready:
+            self._is_ready = ready
+            kind = CONNECT if ready else DISCONNECT
+            for i in self.instruments:
+                self.rows.add(kind, i, now_ns, now_ns, flags=LOCAL | LAST)
+        has_market = all(self.is_up(c) for c in self._state if c in ("market", "trades")) and self.feed.is_in_step
+        self.is_live = has_market and (self._signer is None or (ready and bool(self.rules)))
+
+    # --- market ------------------------------------------------------------------------------------------------------
+
+    def _follow_books(self, now_ns: int) -> None:
+        for i in self.feed.wanting():
+            if not any(x.what == "snapshot" and x.extra == i for x in self._asked.values()):
+                if ("snapshot", i) not in self._due:
+                    self._ask("snapshot", i, now_ns)
+        self._judge(now_ns)
+        self._plan()
+
+    def _take_snapshot(self, i: int, body: bytes, now_ns: int) -> None:
+        if not self.feed.syncs[i].wants_snapshot:
+            return
+        if not self.feed.snapshot(i, body, now_ns):
+            # Older than the stream's first event: the next one will be newer.
+            self._due[("snapshot", i)] = now_ns + self._backoff_ns(3)
+        self._judge(now_ns)
+
+    # --- requests of HTTP --------------------------------------------------------------------------------------------
+
+    def _ask(self, what: str, extra: object, now_ns: int) -> None:
+        """Ask for "time", "info", "snapshot" (extra: instrument), "listen", "keepalive", "report" (extra: Question)."""
+        if self._is_closing or (what == "listen" and any(x.what == what for x in self._asked.values())):
+            return
+        if what == "report" and self.clock_offset_ns is None:
+            # Nothing can be signed before the venue's time is known.
+            self._due[(what, extra)] = now_ns + self.settings.backoff_min_ns
+            return
+        weight = self._weight(what, extra)
+        wait_ns = max(
+            self.limits.blocked_until_ns - now_ns, self.limits.free_ns("REQUEST_WEIGHT", weight, self.venue_ns(now_ns))
+        )
+        if wait_ns > 0:
+            self._due[(what, extra)] = now_ns + wait_ns
+            return
+        self.limits.used("REQUEST_WEIGHT", weight, self.venue_ns(now_ns))
+        number = self.take_id()
+        method, url, headers, body = self._http(what, extra, now_ns)
+        self._asked[number] = _Asked(what, extra, now_ns)
+        endpoint = extra.path if isinstance(extra, Question) else what
+        self.effects.append(Request(number, endpoint, method, url, headers, body, weight, True))
+
+    def _weight(self, what: str, extra: object) -> int:
+        if isinstance(extra, Question):
+            return extra.weight
+        if what == "snapshot":
+            return _DEPTH_WEIGHT[self.settings.is_spot]
+        return 20 if what == "info" and self.settings.is_spot else 1
+
+    def _http(self, what: str, extra: object, now_ns: int) -> tuple[str, str, dict[str, str], bytes]:
+        base, api = self.settings.rest, self.settings.api
+        if what == "time":
+            return "GET", f"{base}{api}/time", {}, b""
+        if what == "info":
+            return "GET", exchange_info_url(self.settings), {}, b""
+        if what == "snapshot":
+            symbol = self.instruments[int(str(extra))].symbol
+            return "GET", f"{base}{api}/depth?symbol={symbol}&limit={self.settings.snapshot_levels}", {}, b""
+        assert self._signer is not None
+        headers = {"X-MBX-APIKEY": self._signer.api_key}
+        if what in ("listen", "keepalive"):
+            return "POST" if what == "listen" else "PUT", f"{base}/fapi/v1/listenKey", headers, b""
+        assert isinstance(extra, Question)
+        query = self._signer.query(extra.params | self.timing(now_ns))
+        return "GET", f"{base}{extra.path}?{query}", headers, b""
+
+    def timing(self, now_ns: int) -> dict[str, str | int]:
+        """The parameters that say when a signed request was made and how long it is good."""
+        return {"recvWindow": self.settings.recv_window_ms, "timestamp": self.venue_ns(now_ns) // _MS}
+
+    def _again(self, asked: _Asked, now_ns: int, wait_ns: int) -> None:
+        self._due[(asked.what, asked.extra)] = max(now_ns + wait_ns, self.limits.blocked_until_ns)
+
+    def _error_of(self, status: int, body: bytes) -> ErrorBody:
+        try:
+            return self._error.decode(body)
+        except (msgspec.MsgspecError, UnicodeDecodeError):
+            return ErrorBody(0, f"status {status}")
+
+    def _refused(self, asked: _Asked, status: int, error: ErrorBody, now_ns: int) -> None:
+        if isinstance(asked.extra, Question) and error.code == NO_SUCH_ORDER:
+            self._no_such_order(asked, now_ns)
+            return
+        self.notes.append(f"{self.name}: {asked.what}: status {status}, code {error.code}")
+        if error.code == CLOCK_CODE:
+            self.measure_clock(now_ns)
+        if asked.what == "keepalive":
+            # The key is gone: take a new one.
+            self._listen_key = ""
+            self.drop("user", "listen key lost")
+            return
+        # What will not change by itself is asked for slowly: wrong keys, maintenance.
+        self._again(asked, now_ns, self._backoff_ns(3) if status >= 500 or status == 429 else self._backoff_ns(8))
+
+    def _no_such_order(self, asked: _Asked, now_ns: int) -> None:
+        """The venue knows no such order. Where its request may still be on its way, ask again when it cannot be."""
+        question = asked.extra
+        assert isinstance(question, Question)
+        order = self.desk.open.get(question.number)
+        if order is not None and question.what == "order":
+            over_ns = order.sent_ns + self.settings.recv_window_ms * _MS + _TRAVEL_NS
+            if now_ns < over_ns:
+                self._due[(asked.what, question)] = over_ns
+                return
+        if self._report is not None:
+            self._report.refused(question)
+            self._go_on(now_ns)
+
+    def _take(self, asked: _Asked, body: bytes, now_ns: int) -> None:
+        what = asked.what
+        if what == "time":
+            self._take_time(asked, body, now_ns)
+        elif what == "info":
+            self._take_info(body, now_ns)
+        elif what == "snapshot":
+            self._take_snapshot(int(str(asked.extra)), body, now_ns)
+        elif what == "listen":
+            key = self._user.decode(body).listenKey
+            # It becomes part of an address: letters and digits, nothing that could lead elsewhere.
+            if not key.isalnum():
+                raise DataError("a listen key that is not letters and digits")
+            self._listen_key = key
+            self._due[("keepalive", None)] = now_ns + self.settings.keepalive_ns
+            self._connect("user", now_ns)
+        elif what == "keepalive":
+            self._due[("keepalive", None)] = now_ns + self.settings.keepalive_ns
+        elif self._report is not None and isinstance(asked.extra, Question):
+            self._report.answer(asked.extra, body)
+            self._go_on(now_ns)
+
+    def measure_clock(self, now_ns: int) -> None:
+        """Ask for the venue's time now, unless that is being done."""
+        if not any(x.what == "time" for x in self._asked.values()):
+            self._due.pop(("time", None), None)
+            self._ask("time", None, now_ns)
+
+    def _take_time(self, asked: _Asked, body: bytes, now_ns: int) -> None:
+        server = msgspec.json.decode(body, type=dict[str, int]).get("serverTime", -1)
+        if server <= 0 or server > 9_000_000_000_000:
+            raise DataError(f"the venue's time is {server} ms")
+        first = self.clock_offset_ns is None
+        # The venue's time is cut to whole milliseconds: half of one is what is missing on average.
+        self.clock_offset_ns = server * _MS + _MS // 2 - (asked.sent_ns + now_ns) // 2
+        self._due[("time", None)] = now_ns + self.settings.clock_interval_ns
+        if first and self._signer is not None:
+            self._start_account(now_ns)
+
+    def _take_info(self, body: bytes, now_ns: int) -> None:
+        info = read_exchange_info(self.settings, body, [x.symbol for x in self.instruments.values()])
+        self.limits.learn(info.rate_limits, self.venue_ns(now_ns))
+        for i, instrument in self.instruments.items():
+            rules = info.rules.get(instrument.symbol)
+            theirs = None if rules is None else rules.instrument
+            if theirs is None or (theirs.tick_size, theirs.lot_size) != (instrument.tick_size, instrument.lot_size):
+                self.differing.add(i)
+                self.notes.append(f"{self.name}: {instrument.symbol}: the venue's tick and lot are not the run's")
+            else:
+                self.differing.discard(i)
+            if rules is not None:
+                self.rules[i] = rules
+        self._judge(now_ns)
+
+    def blocked(self, for_ns: int, is_ban: bool, now_ns: int) -> None:
+        """The venue asked to wait, or has banned the address."""
+        self.limits.block(now_ns, for_ns, is_ban)
+        self.notes.append(f"{self.name}: {'banned' if is_ban else 'asked to wait'} for {for_ns // _MS} ms")
+
+    # --- account -----------------------------------------------------------------------------------------------------
+
+    def _on_answer(self, answer: WsAnswer, now_ns: int) -> None:
+        if len(memoryview(answer.event)):
+            self._on_user(answer.event, now_ns)
+            return
+        if answer.rateLimits:
+            self.limits.learn(answer.rateLimits, self.venue_ns(now_ns))
+        self._sender.on_answer(answer, now_ns)
+
+    def _on_user(self, data: bytes | bytearray | memoryview | msgspec.Raw, now_ns: int) -> None:
+        head = self._user.decode(data)
+        if len(memoryview(head.data)):
+            data = head.data
+            head = self._user.decode(data)
+        if head.e == "executionReport":
+            self.desk.event(self._execution.decode(data), now_ns)
+        elif head.e == "ORDER_TRADE_UPDATE":
+            update = self._update.decode(data)
+            self.desk.event(update.o, now_ns)
+        elif head.e == "listenKeyExpired":
+            self._listen_key = ""
+            self.drop("user", "listen key expired")
+        elif head.e in ("eventStreamTerminated", "serverShutdown"):
+            self.drop("orders", head.e)
+
+    def _next_report(self, now_ns: int) -> None:
+        if self._report is None and self._reports_wanted and self._signer is not None:
+            instruments, order_ids, since_ns = self._reports_wanted.pop(0)
+            self._report = Report(
+                self.instruments, instruments, order_ids, since_ns, self.venue_ns(now_ns), self.desk,
+                self.settings.is_spot,
+            )  # fmt: skip
+            self._go_on(now_ns)
+
+    def _go_on(self, now_ns: int) -> None:
+        """Ask what the report wants asked; finish it when everything is answered."""
+        report = self._report
+        while report is not None:
+            for question in report.questions:
+                report.n_waiting += 1
+                self._ask("report", question, now_ns)
+            report.questions.clear()
+            if report.n_waiting > 0:
+                return
+            if not report.next_round():
+                self.reports.append(report.done())
+                self._report = report = None
+                self._next_report(now_ns)
+
+    def refusal(self, i: int) -> int:
+        """Why no new order of an instrument can leave, whatever it is; 0 when one can."""
+        if i not in self.instruments:
+            return reasons.UNKNOWN_INSTRUMENT
+        if i in self.differing:
+            return reasons.VENUE_RULES_DIFFER
+        return 0 if self._is_ready else reasons.VENUE_DOWN

@@ -1,0 +1,293 @@
+"""Our orders at the venue: what was sent, what the user stream says of it, and the rows that follow.
+
+Rules: an order ends and fills only by what the user stream (or a report) says, never by an answer to a request; an
+answer acknowledges or refuses. A fill is told once, by its trade id. A fill of somebody else's order on our account (by
+hand, by liquidation) moves the position all the same: it is a FILL row with id 0. Called by `connection`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import ROUND_HALF_UP, Decimal
+
+from tercel.errors import DataError
+from tercel.model import reasons
+from tercel.model.events import (
+    ACK,
+    AMEND_REJECT,
+    AMENDED,
+    BUY,
+    CANCEL_REJECT,
+    CANCELED,
+    EXPIRED,
+    FILL,
+    LAST,
+    LOCAL,
+    MAKER,
+    REJECT,
+    SELL,
+    TAKER,
+)
+from tercel.model.instrument import Instrument
+from tercel.model.rowbuffer import RowBuffer
+from tercel.model.units import to_decimal
+from tercel.venues.binance.encoding import own_id
+from tercel.venues.binance.messages import OrderEvent
+
+__all__ = ["Desk", "LiveOrder", "fee_quanta"]
+
+_MS = 1_000_000
+_SEEN_MAX = 1 << 17
+_FLAGS = LOCAL | LAST
+#: Prefixes of client ids that the venue gives orders of its own, futures: liquidation, deleveraging, settlement.
+_FORCED = ("autoclose-", "adl_autoclose", "settlement_autoclose-")
+
+
+class LiveOrder:
+    """One order of ours that has not ended.
+
+    px: ticks. qty, filled: lots of the order as the venue counts it now; carried: lots filled before it was replaced.
+    venue_id: the venue's number, 0 before it told. is_acked: an ACK row was written. replacing: (px, lots left) of a
+    cancelReplace on its way; is_half_done: its cancel has happened. sent_ns: when its last request left. is_plain: a
+    limit order without trigger or hidden size, which alone cancelReplace can make again.
+    """
+
+    __slots__ = (
+        "carried", "filled", "i", "id", "is_acked", "is_half_done", "is_maker", "is_plain", "px", "qty", "replacing",
+        "sent_ns", "side", "venue_id",
+    )  # fmt: skip
+
+    def __init__(self, id: int, i: int, side: int, px: int, qty: int, is_maker: bool = False) -> None:
+        self.id, self.i, self.side, self.px, self.qty, self.is_maker = id, i, side, px, qty, is_maker
+        self.filled = self.carried = self.venue_id = self.sent_ns = 0
+        self.is_acked = self.is_half_done = False
+        self.is_plain = True
+        self.replacing: tuple[int, int] | None = None
+
+    @property
+    def left(self) -> int:
+        """Lots that may still trade."""
+        return self.qty - self.filled
+
+
+class Desk:
+    """Orders and fills of one account. open: order id -> order. in_doubt, notes: the connection's."""
+
+    def __init__(
+        self,
+        instruments: Mapping[int, Instrument],
+        rows: RowBuffer,
+        is_spot: bool,
+        fee_prices: Mapping[str, Decimal],
+        in_doubt: set[int],
+        notes: list[str],
+    ) -> None:
+        self.open: dict[int, LiveOrder] = {}
+        self.n_open = dict.fromkeys(instruments, 0)
+        self.venue_ids: dict[int, int] = {}  #: the venue's order number -> our id, the newest ones
+        self._by_symbol = {x.symbol: (i, x) for i, x in instruments.items()}
+        self._rows = rows
+        self._is_spot = is_spot
+        self._fee_prices = fee_prices
+        self.in_doubt = in_doubt
+        self._notes = notes
+        self._seen: dict[tuple[int, int], None] = {}
+        self._unpriced: set[str] = set()
+
+    def add(self, order: LiveOrder) -> LiveOrder:
+        """Take up an order that was sent, or that the venue knows."""
+        if order.id not in self.open:
+            self.n_open[order.i] += 1
+        self.open[order.id] = order
+        return order
+
+    def end(self, number: int) -> None:
+        """The order is over."""
+        order = self.open.pop(number, None)
+        if order is not None:
+            self.n_open[order.i] -= 1
+        self.in_doubt.discard(number)
+
+    def saw(self, i: int, execution_id: int) -> bool:
+        """Note a fill by its trade id; True where it was told before."""
+        key = (i, execution_id)
+        if key in self._seen:
+            return True
+        self._seen[key] = None
+        if len(self._seen) > _SEEN_MAX:
+            del self._seen[next(iter(self._seen))]
+        return False
+
+    def name(self, venue_id: int, number: int) -> None:
+        """Remember whose a venue order number is."""
+        if number and venue_id and self.venue_ids.get(venue_id) != number:
+            self.venue_ids[venue_id] = number
+            if len(self.venue_ids) > _SEEN_MAX:
+                del self.venue_ids[next(iter(self.venue_ids))]
+
+    def _row(
+        self, kind: int, order: LiveOrder, ts_ns: int, now_ns: int, reason: int, px: int = 0, qty: int = 0
+    ) -> None:
+        self._rows.add(
+            kind, order.i, ts_ns, now_ns, side=order.side, px=px, qty=qty, id=order.id, reason=reason, flags=_FLAGS,
+            arg0=order.venue_id if kind == ACK else 0,
+        )  # fmt: skip
+
+    # --- answers -----------------------------------------------------------------------------------------------------
+
+    def acked(self, number: int, venue_id: int, ts_ns: int, now_ns: int) -> None:
+        """The venue has taken a new order."""
+        order = self.open.get(number)
+        self.name(venue_id, number)
+        if order is not None and not order.is_acked:
+            order.is_acked, order.venue_id = True, venue_id
+            self.in_doubt.discard(number)
+            self._row(ACK, order, ts_ns or now_ns, now_ns, 0, order.px, order.qty)
+
+    def rejected(self, number: int, i: int, side: int, px: int, qty: int, reason: int, now_ns: int) -> None:
+        """A new order was refused, by the venue or before it left. Nothing where it has ended meanwhile."""
+        if number in self.open:
+            self.end(number)
+        self._row(REJECT, LiveOrder(number, i, side, px, qty), now_ns, now_ns, reason, px, qty)
+
+    def cancel_rejected(self, number: int, i: int, reason: int, now_ns: int) -> None:
+        """A cancel was refused."""
+        order = self.open.get(number) or LiveOrder(number, i, 0, 0, 0)
+        self._row(CANCEL_REJECT, order, now_ns, now_ns, reason, order.px, order.left)
+
+    def amend_rejected(self, number: int, i: int, reason: int, now_ns: int, is_gone: bool = False) -> None:
+        """An amend was refused. is_gone: after its order had been canceled to be replaced, so the order is over."""
+        order = self.open.get(number) or LiveOrder(number, i, 0, 0, 0)
+        order.replacing = None
+        self._row(AMEND_REJECT, order, now_ns, now_ns, reason, order.px, order.left)
+        if is_gone and number in self.open:
+            self._row(CANCELED, order, now_ns, now_ns, reason, order.px, order.left)
+            self.end(number)
+
+    # --- the user stream ---------------------------------------------------------------------------------------------
+
+    def event(self, e: OrderEvent, now_ns: int) -> None:
+        """One executionReport or ORDER_TRADE_UPDATE. DataError or UnitError, with nothing changed, for nonsense."""
+        found = self._by_symbol.get(e.s)
+        if found is None:
+            return
+        i, instrument = found
+        if e.S not in ("BUY", "SELL"):
+            raise DataError(f"{e.s}: the side of an order is {e.S!r}, expected BUY or SELL")
+        number = own_id(e.C) or own_id(e.c)
+        ts_ns = (e.T or e.E) * _MS
+        px, qty, filled = instrument.ticks(e.p), instrument.lots(e.q), instrument.lots(e.z)
+        if e.x in ("TRADE", "CALCULATED"):
+            self._fill(e, i, instrument, number, ts_ns, now_ns)
+        if number == 0:
+            return
+        order = self.open.get(number)
+        if order is None:
+            if e.X in ("NEW", "PARTIALLY_FILLED", "PENDING_NEW") and e.x != "CANCELED":
+                order = self.add(LiveOrder(number, i, BUY if e.S == "BUY" else SELL, px, qty))
+            else:
+                order = LiveOrder(number, i, BUY if e.S == "BUY" else SELL, px, qty)
+        order.venue_id = e.i
+        self.name(e.i, number)
+        if not (e.x == "NEW" and order.replacing is not None):
+            order.filled = max(order.filled, filled)
+        self._change(e, order, px, qty, filled, ts_ns, now_ns)
+
+    def _change(self, e: OrderEvent, order: LiveOrder, px: int, qty: int, filled: int, ts_ns: int, now_ns: int) -> None:
+        kind = e.x
+        if kind == "NEW":
+            self._on_new(order, px, qty, filled, ts_ns, now_ns)
+        elif kind in ("REPLACED", "AMENDMENT"):
+            order.px, order.qty = px, qty
+            self.in_doubt.discard(order.id)
+            if qty > filled:
+                self._row(AMENDED, order, ts_ns, now_ns, reasons.BY_REQUEST, px, qty - filled)
+        elif kind == "CANCELED":
+            if self._is_spot and e.c.startswith("ta"):
+                # The first half of a cancelReplace: the second tells how it ends.
+                order.is_half_done = True
+                if order.replacing is None:
+                    self.in_doubt.add(order.id)
+                return
+            reason = reasons.LIQUIDATED if e.c.startswith(_FORCED) else reasons.BY_REQUEST
+            self._row(CANCELED, order, ts_ns, now_ns, reason, px, qty - filled)
+            self.end(order.id)
+        elif kind == "REJECTED":
+            self._on_rejected(e, order, ts_ns, now_ns)
+        elif kind == "EXPIRED" or (kind == "TRADE_PREVENTION" and e.X in ("EXPIRED", "EXPIRED_IN_MATCH")):
+            self._row(EXPIRED, order, ts_ns, now_ns, _why_expired(e), px, qty - filled)
+            self.end(order.id)
+        elif kind == "TRADE_PREVENTION":
+            self.in_doubt.add(order.id)
+            self._notes.append(f"{e.s}: self-trade prevention made order {order.id} smaller; a report will tell")
+        elif e.X == "FILLED":
+            self.end(order.id)
+
+    def _on_new(self, order: LiveOrder, px: int, qty: int, filled: int, ts_ns: int, now_ns: int) -> None:
+        if order.replacing is not None or order.is_half_done:
+            order.carried += order.filled
+            order.px, order.qty, order.filled = px, qty, filled
+            order.replacing, order.is_half_done = None, False
+            self.in_doubt.discard(order.id)
+            self._row(AMENDED, order, ts_ns, now_ns, reasons.BY_REQUEST, px, qty - filled)
+        elif not order.is_acked:
+            order.is_acked = True
+            self.in_doubt.discard(order.id)
+            self._row(ACK, order, ts_ns, now_ns, 0, px, qty)
+
+    def _on_rejected(self, e: OrderEvent, order: LiveOrder, ts_ns: int, now_ns: int) -> None:
+        # With an amend on its way the answer to the request tells the same, with its reason.
+        if order.replacing is None and order.id in self.open:
+            self._row(REJECT, order, ts_ns, now_ns, reasons.VENUE_REJECTED, order.px, order.left)
+            self.end(order.id)
+
+    def _fill(self, e: OrderEvent, i: int, instrument: Instrument, number: int, ts_ns: int, now_ns: int) -> None:
+        px, qty = instrument.ticks(e.L), instrument.lots(e.l)
+        if px <= 0 or qty <= 0 or e.t < 0:
+            raise DataError(f"{e.s}: a fill of {e.l} at {e.L} with trade id {e.t}, expected more than 0")
+        fee = self.fee(instrument, e.n or "0", e.N or "", px)
+        if self.saw(i, e.t):
+            return
+        reason = 0 if e.m else reasons.TOOK
+        if e.x == "CALCULATED" or e.c.startswith(_FORCED):
+            reason = reasons.LIQUIDATED
+        self._rows.add(
+            FILL, i, ts_ns, now_ns, side=BUY if e.S == "BUY" else SELL, px=px, qty=qty, id=number, arg0=fee, arg1=e.t,
+            reason=reason, flags=_FLAGS | (MAKER if e.m else TAKER),
+        )  # fmt: skip
+
+    def fee(self, instrument: Instrument, amount: str, asset: str, px: int) -> int:
+        """A commission in money quanta of the instrument; an asset nobody has priced counts as 0, once with a note."""
+        price = self._fee_prices.get(asset)
+        if price is None and asset not in ("", instrument.settlement, instrument.base):
+            if asset not in self._unpriced and to_decimal(amount, "commission") != 0:
+                self._unpriced.add(asset)
+                self._notes.append(f"{instrument.symbol}: fees in {asset} count as 0: state fee_prices[{asset!r}]")
+            return 0
+        return fee_quanta(instrument, amount, asset, px, price)
+
+
+def fee_quanta(instrument: Instrument, amount: str, asset: str, px: int, price: Decimal | None) -> int:
+    """A commission as whole money quanta, rounded half up. price: of the asset in settlement currency, where it is
+    neither settlement nor base currency; a fee in base currency counts at the fill's own price `px`, in ticks."""
+    exact = to_decimal(amount, f"{instrument.symbol} commission")
+    if price is not None:
+        exact *= price
+    elif asset == instrument.base and asset != instrument.settlement:
+        exact *= instrument.price(px)
+    return int((exact / instrument.quantum).to_integral_value(ROUND_HALF_UP))
+
+
+def _why_expired(e: OrderEvent) -> int:
+    """The reason of an EXPIRED order, from its type and time in force."""
+    if e.X == "EXPIRED_IN_MATCH" or e.x == "TRADE_PREVENTION":
+        return reasons.VENUE_SELF_TRADE
+    if e.c.startswith(_FORCED):
+        return reasons.LIQUIDATED
+    if e.f == "GTX" or e.o == "LIMIT_MAKER":
+        return reasons.WOULD_TAKE
+    if e.f == "FOK":
+        return reasons.FOK_UNFILLABLE
+    if e.o == "MARKET":
+        return reasons.NO_LIQUIDITY
+    return {"IOC": reasons.IOC_REMAINDER, "GTD": reasons.GTD_EXPIRED}.get(e.f, reasons.VENUE_ENDED)
