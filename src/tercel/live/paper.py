@@ -26,7 +26,21 @@ from tercel.jit import address_of
 from tercel.live.paper_account import PaperAccount
 from tercel.model.account import AccountReport
 from tercel.model.commands import AMEND, CANCEL, CANCEL_ALL, COMMAND, LINK, NEW
-from tercel.model.events import AMEND_REJECT, CANCEL_REJECT, EVENT, EXCH, FUNDING, LAST, LEVEL, LOCAL, REJECT
+from tercel.model.events import (
+    ACK,
+    AMEND_REJECT,
+    CANCEL_REJECT,
+    CONNECT,
+    DISCONNECT,
+    EVENT,
+    EXCH,
+    FUNDING,
+    LAST,
+    LEVEL,
+    LOCAL,
+    REFUSED,
+    REJECT,
+)
 from tercel.model.reasons import VENUE_DOWN, VENUE_FULL
 from tercel.model.rowbuffer import RowBuffer
 from tercel.sim.layout import RING_MAX
@@ -221,14 +235,18 @@ class PaperConnection(VenueConnection):
         if n == 0:
             return
         rows = source.rows.filled()
-        is_market = (rows["kind"] >= LEVEL) & (rows["kind"] <= FUNDING)
-        if not is_market.all():
-            rows = rows[is_market]
+        market = rows
+        if source.rows.has_other:
+            kinds = rows["kind"]
+            market = rows[(kinds >= LEVEL) & (kinds <= FUNDING)]
+            # The source's own orders are none of this session's; signals and an operator's words are.
+            rows = rows[((kinds < ACK) | (kinds > REFUSED)) & (kinds != CONNECT) & (kinds != DISCONNECT)]
+            self.rows.has_other |= len(rows) > len(market)
             n = len(rows)
         self.rows.reserve(n)
         self.rows.rows[self.rows.n : self.rows.n + n] = rows
         self.rows.n += n
-        self._queue_rows(rows, now_ns)
+        self._queue_rows(market, now_ns)
         source.rows.clear()
 
     def _queue_rows(self, rows: np.ndarray, now_ns: int) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
-from tercel.model.events import EVENT, EXCH, LOCAL
+from tercel.model.events import ACK, EVENT, EXCH, LOCAL
 from tercel.model.instrument import Instrument
 from tercel.store.channels import channel_mask, select_channels
 from tercel.store.tape import Tape
@@ -84,6 +84,7 @@ class TapeSource(VenueConnection):
             mine["flags"] = (rows["flags"] & ~np.int16(EXCH)) | LOCAL
             mine["ts_recv"] = np.maximum(rows["ts_recv"], now_ns)
             self.rows.n += n
+            self.rows.has_other |= bool((rows["kind"] >= ACK).any())
             self._at = end
             if end < len(self._block):
                 self.next_wake_ns = int(self._times[end])
