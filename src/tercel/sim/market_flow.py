@@ -21,9 +21,11 @@ from tercel.model.events import (
     DELETE,
     EVENT,
     EXCH,
+    FILL,
     LAST,
     LEVEL,
     LOCAL,
+    MAKER,
     SELL,
     SNAPSHOT,
     TRADE,
@@ -32,6 +34,7 @@ from tercel.sim.market_random import N_CELLS, decay, draw_cell, draw_exponential
 from tercel.sim.market_state import (
     FILL_MAX,
     FLOAT,
+    FOREIGN_ID,
     MARKET_STATE,
     MESSAGE_ROWS,
     T_EXPONENTIAL,
@@ -42,7 +45,7 @@ from tercel.sim.market_state import (
     T_PLACE,
 )
 
-__all__ = ["market_open", "market_run", "market_snapshot"]
+__all__ = ["market_open", "market_run", "market_snapshot", "put_fill", "put_row"]
 
 _TABLE_ROWS = N_CELLS + 8
 _DECAY_ROWS = 321
@@ -59,7 +62,8 @@ def _table(state: Any, block: Any, i_table: Any) -> Any:
 
 
 @inline_kernel
-def _put(state: Any, row: Any, kind: Any, side: Any, px: Any, qty: Any, order_id: Any, flags: Any) -> None:
+def put_row(state: Any, row: Any, kind: Any, side: Any, px: Any, qty: Any, order_id: Any, flags: Any) -> None:
+    """Write an EVENT row of this market at its time."""
     row.ts_exch = state.ts
     row.ts_recv = state.ts_recv
     row.px = px
@@ -88,35 +92,53 @@ def _put_order(block: int, out: int, n: int, kind: int, side: int, px: int, qty:
     """Rows of one order that came or went: its own row, the level's, as asked for. Returns the row count after."""
     state = record(block, MARKET_STATE)
     if state.emit_l3 != 0:
-        _put(state, records(out, n + 1, EVENT)[n], kind, side, px, qty, order_id, _BOTH)
+        put_row(state, records(out, n + 1, EVENT)[n], kind, side, px, qty, order_id, _BOTH)
         n += 1
     if state.emit_l2 != 0:
         depth = l3_depth_at(block + state.book_at, side, px)
-        _put(state, records(out, n + 1, EVENT)[n], LEVEL, side, px, depth, state.update_id, _BOTH)
+        put_row(state, records(out, n + 1, EVENT)[n], LEVEL, side, px, depth, state.update_id, _BOTH)
         n += 1
     return n
 
 
 @kernel
+def put_fill(block: int, row: Any, fill: Any, side: int, trade_id: int) -> int:
+    """The FILL row of a foreign maker: arg0 what it has left, arg1 the trade. Returns 1, or 0 for any other maker."""
+    state = record(block, MARKET_STATE)
+    if fill.id < FOREIGN_ID:
+        return 0
+    put_row(state, row, FILL, side, fill.px, fill.qty, fill.id, _BOTH | MAKER)
+    row.arg0 = fill.left
+    row.arg1 = trade_id
+    if fill.left == 0:
+        state.n_foreign -= 1
+    return 1
+
+
+@kernel
 def _put_fills(block: int, out: int, n: int, n_fills: int, side: int) -> int:
-    """Rows of one aggressive order: its trades, then its makers, then the levels it touched, best first."""
+    """Rows of one aggressive order: its trades, then its makers, then the levels it touched, best first.
+
+    A foreign maker's FILL row follows its trade.
+    """
     state = record(block, MARKET_STATE)
     rows = records(out, n + MESSAGE_ROWS, EVENT)
     fills = records(block + state.fills_at, FILL_MAX, L3_FILL)
     for i in range(n_fills):
         state.trade_id += 1
-        _put(state, rows[n], TRADE, side, fills[i].px, fills[i].qty, state.trade_id, _BOTH)
+        put_row(state, rows[n], TRADE, side, fills[i].px, fills[i].qty, state.trade_id, _BOTH)
         n += 1
+        n += put_fill(block, rows[n], fills[i], -side, state.trade_id)
     if state.emit_l3 != 0:
         for i in range(n_fills):
             kind = CHANGE if fills[i].left > 0 else DELETE
-            _put(state, rows[n], kind, -side, fills[i].px, fills[i].left, fills[i].id, _BOTH)
+            put_row(state, rows[n], kind, -side, fills[i].px, fills[i].left, fills[i].id, _BOTH)
             n += 1
     if state.emit_l2 != 0:
         for i in range(n_fills):
             if i + 1 == n_fills or fills[i + 1].px != fills[i].px:
                 depth = l3_depth_at(block + state.book_at, -side, fills[i].px)
-                _put(state, rows[n], LEVEL, -side, fills[i].px, depth, state.update_id, _BOTH)
+                put_row(state, rows[n], LEVEL, -side, fills[i].px, depth, state.update_id, _BOTH)
                 n += 1
     return n
 
@@ -139,7 +161,12 @@ def _limit_order(block: int, out: int, n: int, side: int) -> int:
     book = block + state.book_at
     distance = int(draw_cell(state, _table(state, block, T_PLACE)))
     qty = max(1, int(draw_cell(state, _table(state, block, T_LIMIT_QTY))))
-    px = l3_best_ask(book) - distance if side > 0 else l3_best_bid(book) + distance
+    header = record(book, L3_HEADER)
+    # Only foreign orders can have emptied a side; then the value stands in for its best price.
+    if side > 0:
+        px = (l3_best_ask(book) if header.n_asks > 0 else max(int(state.value), l3_best_bid(book) + 1)) - distance
+    else:
+        px = (l3_best_bid(book) if header.n_bids > 0 else min(int(state.value), l3_best_ask(book) - 1)) + distance
     # Those who watch do not bid above the value, nor ask below it.
     if side * (px - state.value) > 0.0 and draw_unit(state) < state.quote_watch:
         px = math.floor(side * state.value) * side
@@ -155,22 +182,28 @@ def _limit_order(block: int, out: int, n: int, side: int) -> int:
 
 @kernel
 def _pick_order(block: int) -> int:
-    """The row of the order to cancel: a stale best quote now and then, else any order with equal chance."""
+    """The row of the order to cancel: a stale best quote now and then, else any order with equal chance.
+
+    Foreign orders are passed over; the caller made sure that there is another.
+    """
     state = record(block, MARKET_STATE)
     book = block + state.book_at
     header = record(book, L3_HEADER)
     levels = records(book + header.levels_at, header.level_max + 1, L3_LEVEL)
+    orders = records(book + header.orders_at, header.order_max + 1, L3_ORDER)
+    head = 0
     if draw_unit(state) < state.quote_watch:
         if state.value > l3_best_ask(book):
             at = records(book + header.ask_row_at, header.level_max, L3_WORD)[header.n_asks - 1]
-            return int(levels[at].head)
-        if state.value < l3_best_bid(book):
+            head = levels[at].head
+        elif state.value < l3_best_bid(book):
             at = records(book + header.bid_row_at, header.level_max, L3_WORD)[header.n_bids - 1]
-            return int(levels[at].head)
-    orders = records(book + header.orders_at, header.order_max + 1, L3_ORDER)
+            head = levels[at].head
+        if head != 0 and orders[head].id < FOREIGN_ID:
+            return int(head)
     # Rows are reused last freed first, so most rows up to the highest ever used hold an order.
     row = 1 + ((draw_u32(state) * header.order_used) >> 32)
-    while orders[row].qty == 0:
+    while orders[row].qty == 0 or orders[row].id >= FOREIGN_ID:
         row = 1 + ((draw_u32(state) * header.order_used) >> 32)
     return int(row)
 
@@ -272,13 +305,21 @@ def market_run(block: int, out: int, n_cap: int, n_want: int, ts_end: int) -> in
     exponential = _table(state, block, T_EXPONENTIAL)
     n = 0
     while n < n_want and n + MESSAGE_ROWS <= n_cap:
-        echo = 1.0 + state.burst_echo * state.excited / state.market_rate
-        quiet = state.limit_rate + state.cancel_rate * header.n_orders
-        bound = quiet * echo + state.market_rate + state.excited
-        dt = draw_exponential(state, exponential) / bound
-        ts = state.ts + max(1, int(dt * _NS))
+        # Foreign orders may have changed since a held event was drawn, but never so that the rate is above its bound.
+        quiet = state.limit_rate + state.cancel_rate * (header.n_orders - state.n_foreign)
+        if state.held != 0:
+            dt, bound, ts = state.held_dt, state.held_bound, state.held_ts
+            state.held = 0
+        else:
+            echo = 1.0 + state.burst_echo * state.excited / state.market_rate
+            bound = quiet * echo + state.market_rate + state.excited
+            dt = draw_exponential(state, exponential) / bound
+            ts = state.ts + max(1, int(dt * _NS))
         if ts >= ts_end:
-            state.ts = ts_end
+            if state.hold != 0:
+                state.held, state.held_dt, state.held_bound, state.held_ts = 1, dt, bound, ts
+            else:
+                state.ts = ts_end
             state.ended = 1
             break
         state.ts = ts
@@ -335,7 +376,7 @@ def market_snapshot(block: int, out: int, n_cap: int) -> int:
     orders = records(book + header.orders_at, header.order_max + 1, L3_ORDER)
     _message(block)
     flags = _BOTH | SNAPSHOT
-    _put(state, rows[0], CLEAR, 0, 0, 0, state.update_id, flags)
+    put_row(state, rows[0], CLEAR, 0, 0, 0, state.update_id, flags)
     n = 1
     for side in (1, -1):
         row_at, n_levels = header.ask_row_at, header.n_asks
@@ -345,12 +386,12 @@ def market_snapshot(block: int, out: int, n_cap: int) -> int:
         for i in range(n_levels - 1, -1, -1):
             level = levels[at[i]]
             if state.emit_l2 != 0:
-                _put(state, rows[n], LEVEL, side, level.px, level.qty, state.update_id, flags)
+                put_row(state, rows[n], LEVEL, side, level.px, level.qty, state.update_id, flags)
                 n += 1
             if state.emit_l3 != 0:
                 row = level.head
                 while row != 0:
-                    _put(state, rows[n], ADD, side, level.px, orders[row].qty, orders[row].id, flags)
+                    put_row(state, rows[n], ADD, side, level.px, orders[row].qty, orders[row].id, flags)
                     n += 1
                     row = orders[row].after
     rows[n - 1].flags = flags | LAST

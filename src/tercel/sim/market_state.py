@@ -12,15 +12,18 @@ from tercel.book.l3_layout import L3_FILL, l3_size
 from tercel.sim.market_random import N_CELLS, RNG_FIELDS
 
 __all__ = [
-    "FILL_MAX", "FLOAT", "MARKET_STATE", "MESSAGE_ROWS", "N_TABLES", "T_EXPONENTIAL", "T_LATENCY", "T_LIMIT_QTY",
-    "T_MARKET_QTY", "T_NORMAL", "T_PLACE", "book_place", "decay_place", "fills_place", "market_state_size",
+    "FILL_MAX", "FLOAT", "FOREIGN_ID", "MARKET_STATE", "MESSAGE_ROWS", "N_TABLES", "T_EXPONENTIAL", "T_LATENCY",
+    "T_LIMIT_QTY", "T_MARKET_QTY", "T_NORMAL", "T_PLACE", "book_place", "decay_place", "fills_place",
+    "market_state_size",
     "table_place",
 ]  # fmt: skip
 
 #: Most makers one order trades with; what is left of it then is dropped.
 FILL_MAX = 64
-#: Most rows one message can have: per maker a trade, an order row and a level row.
-MESSAGE_ROWS = 3 * FILL_MAX
+#: Most rows one message can have: per maker a trade, a fill row for a foreign one, an order row and a level row.
+MESSAGE_ROWS = 4 * FILL_MAX
+#: Order ids from here on are foreign: of somebody outside the simulation, who joins the same book (`market_foreign`).
+FOREIGN_ID = 1 << 40
 FLOAT = np.dtype("f8")
 
 #: Quantile tables in the order they lie in memory; the decay table, of another length, comes last.
@@ -63,6 +66,17 @@ MARKET_STATE = np.dtype(
         ("n_cancel", "i8"),
         ("n_market", "i8"),
         ("ended", "i8"),
+        # Foreign orders that rest; what the last one left untraded, and what became of it.
+        ("n_foreign", "i8"),
+        ("left", "i8"),
+        ("outcome", "i8"),
+        # hold: whether an event drawn beyond `ts_end` is kept for the next run, so that where a run ended changes
+        # nothing. held: whether one is kept; when it is due, how long after the event before it, under which rate.
+        ("hold", "i8"),
+        ("held", "i8"),
+        ("held_ts", "i8"),
+        ("held_dt", "f8"),
+        ("held_bound", "f8"),
         # Places.
         ("tables_at", "i8"),
         ("decay_at", "i8"),

@@ -1,0 +1,77 @@
+"""A simulated market that others may join: the market of `market` and the orders of `market_foreign`, from Python.
+
+Holds no rule of its own. Called by the local venue, tick by tick: where a run ended changes nothing, and without
+foreign orders the rows are those of any other division of the same time.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from tercel.jit import address_of
+from tercel.model.events import event_rows
+from tercel.sim.market import Market, MarketModel
+from tercel.sim.market_flow import market_run
+from tercel.sim.market_foreign import market_cancel, market_reduce, market_submit
+from tercel.sim.market_state import FOREIGN_ID
+
+__all__ = ["FOREIGN_ID", "OpenMarket", "Row", "Submitted"]
+
+#: One EVENT row as a tuple, fields in the order of `model.events.EVENT`.
+Row = tuple[int, int, int, int, int, int, int, int, int, int, int, int]
+
+_ROOM = 1 << 14
+
+
+class Submitted(NamedTuple):
+    """What a submitted order did: rows, `market_foreign.OUTCOME_*`, lots left untraded."""
+
+    rows: list[Row]
+    outcome: int
+    left: int
+
+
+class OpenMarket(Market):
+    """A running market that takes foreign orders. Prices in ticks, sizes in lots, times in ns of the market."""
+
+    def __init__(self, model: MarketModel, seed: int) -> None:
+        super().__init__(model, seed, "l2")
+        self._state["hold"] = 1
+        self._out = event_rows(_ROOM)
+        self._out_at = address_of(self._out)
+
+    def _rows(self, n: int) -> list[Row]:
+        rows: list[Row] = self._out[:n].tolist()
+        return rows
+
+    def run(self, ts_end_ns: int) -> list[Row]:
+        """Everything the simulated participants do before `ts_end_ns`, and the fills of foreign orders it brings."""
+        state = self._state
+        found: list[Row] = []
+        if state["held"] and state["held_ts"] >= ts_end_ns:
+            return found
+        state["ended"] = 0
+        while not state["ended"]:
+            n = market_run.call(self.address, self._out_at, _ROOM, _ROOM, ts_end_ns)
+            found += self._rows(n)
+        return found
+
+    def submit(
+        self, order_id: int, owner: int, side: int, limit_px: int, qty: int, rule: int, stp: int, ts_ns: int
+    ) -> Submitted:
+        """A foreign order; see `market_foreign.market_submit`."""
+        n = market_submit.call(
+            self.address, self._out_at, _ROOM, order_id, owner, side, limit_px, qty, rule, stp, ts_ns
+        )
+        state: Any = self._state
+        return Submitted(self._rows(n), int(state["outcome"]), int(state["left"]))
+
+    def cancel(self, order_id: int, ts_ns: int) -> list[Row] | None:
+        """Take a foreign order out; None when it does not rest."""
+        n = market_cancel.call(self.address, self._out_at, _ROOM, order_id, ts_ns)
+        return None if n < 0 else self._rows(n)
+
+    def reduce(self, order_id: int, qty: int, ts_ns: int) -> list[Row] | None:
+        """Make a foreign order smaller, to `qty` lots left; None when it does not rest or is not larger."""
+        n = market_reduce.call(self.address, self._out_at, _ROOM, order_id, qty, ts_ns)
+        return None if n < 0 else self._rows(n)
