@@ -1,4 +1,5 @@
 """The local venue: the simulated matching core behind a server that speaks Binance's public protocol on loopback.
 
-Called by `live` (demo, paper), `cli` and tests.
+`venue.LocalVenue` is the whole venue without sockets and clocks; `server` puts it on sockets. No trading rule of the
+engine lives here, and nothing here is imported by a room below. Called by `live` (demo, paper), `cli` and tests.
 """

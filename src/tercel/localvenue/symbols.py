@@ -1,0 +1,143 @@
+"""What the local venue lists: symbols with their grids, limits and the filters that state them.
+
+The checks of an order against its symbol live here; `lie` in `faults` changes only what is said, never what is
+checked. Called by the venue, the order desk and exchangeInfo.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from tercel.errors import ConfigError
+from tercel.localvenue.numbers import E8, text_e8
+from tercel.localvenue.refusals import filter_failure
+from tercel.model.instrument import Instrument
+from tercel.sim.market import MarketModel
+
+__all__ = ["Listed", "SymbolRules", "default_symbols"]
+
+
+class SymbolRules(msgspec.Struct, frozen=True, kw_only=True):
+    """What a symbol is and how its simulated market behaves.
+
+    instrument: grids; tick times lot must be a whole number of 1e-8 of the quote currency. market: of the simulated
+    participants. qty_max_lots, market_qty_max_lots: largest order. notional_min: smallest price times quantity.
+    price_up, price_down: how far from the mean price an order may be, as a multiple and a share. orders_max,
+    stops_max: open orders and waiting stops an account may have here.
+    """
+
+    instrument: Instrument
+    market: MarketModel = MarketModel()
+    qty_max_lots: int = 10_000_000
+    market_qty_max_lots: int = 1_000_000
+    notional_min: str = "5"
+    price_up: int = 5
+    price_down: float = 0.2
+    orders_max: int = 200
+    stops_max: int = 5
+
+
+def default_symbols(names: list[str] | None = None) -> list[SymbolRules]:
+    """The symbols of a venue that was told nothing: BTCUSDT and ETHUSDT, or the named ones with grids of their kind."""
+    known = {"BTCUSDT": ("1.00", "0.0001", 60_000, 3.0), "ETHUSDT": ("0.10", "0.001", 30_000, 2.0)}
+    rules = []
+    for name in names or list(known):
+        tick, lot, mid_px, vol = known.get(name, ("0.01", "0.01", 10_000, 1.0))
+        quote = next((q for q in ("USDT", "USDC", "BTC", "EUR", "USD") if name.endswith(q) and name != q), "")
+        if not quote or not name.isalnum() or not name.isascii() or name != name.upper():
+            raise ConfigError(f"symbol {name!r}: expected capitals ending in USDT, USDC, BTC, EUR or USD, as BTCUSDT")
+        instrument = Instrument(
+            symbol=name, tick_size=tick, lot_size=lot, venue="local", kind="spot",  # type: ignore[arg-type]
+            base=name.removesuffix(quote), quote=quote,
+        )  # fmt: skip
+        rules.append(SymbolRules(instrument=instrument, market=MarketModel(mid_px=mid_px, value_vol=vol)))
+    return rules
+
+
+class Listed:
+    """A listed symbol in integers: tick, lot and value (of one tick times one lot) in 1e-8 units."""
+
+    def __init__(self, index: int, rules: SymbolRules) -> None:
+        instrument = rules.instrument
+        self.index = index
+        self.rules = rules
+        self.name = instrument.symbol
+        self.base, self.quote = instrument.base, instrument.quote
+        self.tick_e8, self.lot_e8 = _whole(instrument.tick_size, self.name), _whole(instrument.lot_size, self.name)
+        product = self.tick_e8 * self.lot_e8
+        if product % E8 or not self.base or not self.quote:
+            raise ConfigError(
+                f"symbol {self.name}: needs base and quote currency, and one tick times one lot must be a whole "
+                f"number of 1e-8 {self.quote or 'of the quote currency'}"
+            )
+        self.value_e8 = product // E8
+        self.notional_min_e8 = _whole(rules.notional_min, self.name)
+        self.px_max = 10**9
+
+    def price(self, ticks: int) -> str:
+        """Ticks as text."""
+        return text_e8(ticks * self.tick_e8)
+
+    def qty(self, lots: int) -> str:
+        """Lots as text."""
+        return text_e8(lots * self.lot_e8)
+
+    def ticks(self, price_e8: int) -> int:
+        """A price on the grid, else RefusedError."""
+        ticks, off = divmod(price_e8, self.tick_e8)
+        if off or not 0 < ticks <= self.px_max:
+            raise filter_failure("PRICE_FILTER")
+        return ticks
+
+    def lots(self, qty_e8: int, *, is_market: bool = False) -> int:
+        """A quantity on the grid and within its limits, else RefusedError."""
+        lots, off = divmod(qty_e8, self.lot_e8)
+        if off or not 1 <= lots <= self.rules.qty_max_lots:
+            raise filter_failure("LOT_SIZE")
+        if is_market and lots > self.rules.market_qty_max_lots:
+            raise filter_failure("MARKET_LOT_SIZE")
+        return lots
+
+    def check_price_band(self, side: int, ticks: int, mean_ticks: int) -> None:
+        """Refuse a price too far from the mean price."""
+        rules = self.rules
+        if mean_ticks and (ticks > mean_ticks * rules.price_up or ticks < mean_ticks * rules.price_down):
+            raise filter_failure("PERCENT_PRICE_BY_SIDE")
+
+    def check_notional(self, ticks: int, lots: int) -> None:
+        """Refuse an order that is worth too little."""
+        if ticks * lots * self.value_e8 < self.notional_min_e8:
+            raise filter_failure("NOTIONAL")
+
+    def filters(self, lie: dict[str, dict[str, str]]) -> list[dict[str, Any]]:
+        """The filters as exchangeInfo states them. lie: filter type -> fields to state otherwise."""
+        rules = self.rules
+        up, down = str(rules.price_up), str(rules.price_down)
+        stated: list[dict[str, Any]] = [
+            {"filterType": "PRICE_FILTER", "minPrice": self.price(1), "maxPrice": self.price(self.px_max),
+             "tickSize": self.price(1)},
+            {"filterType": "LOT_SIZE", "minQty": self.qty(1), "maxQty": self.qty(rules.qty_max_lots),
+             "stepSize": self.qty(1)},
+            {"filterType": "MARKET_LOT_SIZE", "minQty": self.qty(1), "maxQty": self.qty(rules.market_qty_max_lots),
+             "stepSize": self.qty(1)},
+            {"filterType": "PERCENT_PRICE_BY_SIDE", "bidMultiplierUp": up, "bidMultiplierDown": down,
+             "askMultiplierUp": up, "askMultiplierDown": down, "avgPriceMins": 5},
+            {"filterType": "NOTIONAL", "minNotional": text_e8(self.notional_min_e8), "applyMinToMarket": True,
+             "maxNotional": "90000000000.00000000", "applyMaxToMarket": False, "avgPriceMins": 5},
+            {"filterType": "MAX_NUM_ORDERS", "maxNumOrders": rules.orders_max},
+            {"filterType": "MAX_NUM_ALGO_ORDERS", "maxNumAlgoOrders": rules.stops_max},
+        ]  # fmt: skip
+        for each in stated:
+            each.update(lie.get(each["filterType"], {}))
+        return stated
+
+
+def _whole(amount: Any, name: str) -> int:
+    from decimal import Decimal
+
+    exact = Decimal(amount) * E8
+    if exact != exact.to_integral_value():
+        raise ConfigError(f"symbol {name}: {amount} is finer than 1e-8, which is what the venue counts in")
+    return int(exact)
