@@ -41,6 +41,8 @@ class Capacity(msgspec.Struct, frozen=True, kw_only=True):
     commands: commands one step may emit, a power of two. At the maximum further orders of the step are refused with
         reason `COMMAND_RING_FULL`.
     timers: pending timers over all strategies.
+    executions: fills whose execution ids are remembered, a power of two: one of them that is told again does not count
+        again. Beyond, the oldest is forgotten.
     """
 
     depth_ticks: int = 1 << 14
@@ -48,10 +50,11 @@ class Capacity(msgspec.Struct, frozen=True, kw_only=True):
     orders: int = 1 << 10
     commands: int = 1 << 10
     timers: int = 1 << 8
+    executions: int = 1 << 12
 
     def __post_init__(self) -> None:
         """Check every relation between the maxima."""
-        for name in ("depth_ticks", "far_levels", "orders", "commands"):
+        for name in ("depth_ticks", "far_levels", "orders", "commands", "executions"):
             value = getattr(self, name)
             if not _is_power_of_two(value):
                 raise ConfigError(f"capacity {name} must be a power of two, found {value}")

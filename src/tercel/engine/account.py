@@ -15,6 +15,7 @@ from tercel.engine.losses import loss_limited, mark_loss
 from tercel.jit import cold_kernel, kernel, record, records
 from tercel.model.events import FILL, MAKER
 from tercel.model.instrument import INSTRUMENT
+from tercel.orders.executions import EXECUTION, execution_is_new
 from tercel.orders.lifecycle import ORDER, ST_FREE
 from tercel.orders.positions import POSITION, position_apply_fill
 from tercel.orders.table import (
@@ -38,8 +39,14 @@ I64 = np.dtype("i8")
 
 @cold_kernel
 def account_row(base: int, wiring: int, row: Any) -> int:
-    """Apply a row of account kind. Late rows about orders that are gone still move money; they count in n_late."""
+    """Apply a row of account kind. Late rows about orders that are gone still move money; they count in n_late.
+
+    A FILL whose execution was counted before is dropped and counts in n_duplicates.
+    """
     ctx = record(base, CONTEXT)
+    if row.kind == FILL and row.arg1 != 0 and _is_told_again(base, row):
+        ctx.n_duplicates += 1
+        return 0
     orders = records(base + ctx.off_orders, ctx.orders_max, ORDER)
     slot = order_find(orders, ctx.orders_max, row.id)
     if slot < 0:
@@ -70,6 +77,18 @@ def account_row(base: int, wiring: int, row: Any) -> int:
         _settle(base, orders, slot, ended)
         call_one(base, wiring, ON_ORDER, strategy)
     return 0
+
+
+@cold_kernel
+def _is_told_again(base: int, row: Any) -> bool:
+    """Whether this fill was counted before, as a venue repeats it after a reconnect; if not, it counts from now on."""
+    ctx = record(base, CONTEXT)
+    entries = records(base + ctx.off_executions, ctx.executions_max, EXECUTION)
+    heads = records(base + ctx.off_execution_heads, 2 * ctx.executions_max, I64)
+    if not execution_is_new(entries, heads, ctx.executions_max, ctx.n_executions, row):
+        return True
+    ctx.n_executions += 1
+    return False
 
 
 @kernel

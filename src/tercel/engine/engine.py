@@ -79,16 +79,17 @@ class Engine:
         self._explained: str | None = None
         self._checked: tuple[int, int] | None = None
         self._silent: np.ndarray | None = None
-        self._set_up(run, self._limit_rows(limits))
+        self.limits = self._each_limit(limits)
+        self._set_up(run, [limit.row(it) for limit, it in zip(self.limits, self.instruments)])
         self._wire()
 
-    def _limit_rows(self, limits: Limits | Sequence[Limits] | None) -> list[Any]:
+    def _each_limit(self, limits: Limits | Sequence[Limits] | None) -> list[Limits]:
         if limits is None:
             limits = Limits()
         every = [limits] * len(self.instruments) if isinstance(limits, Limits) else list(limits)
         if len(every) != len(self.instruments):
             raise DataError(f"{len(self.instruments)} instruments need as many limits, found {len(every)}")
-        return [limit.row(instrument) for limit, instrument in zip(every, self.instruments)]
+        return every
 
     def _set_up(self, run: int, limit_rows: list[Any]) -> None:
         c, head = self.capacity, self.head
@@ -102,8 +103,9 @@ class Engine:
         head["commands_max"] = head["proposals_max"] = c.commands
         head["orders_max"] = c.orders
         head["timers_max"] = c.timers
+        head["executions_max"] = c.executions
         for name in ("instruments", "markets", "books", "positions", "risk", "orders", "open", "proposals", "commands",
-                     "refusals", "timers", "state_table", "view"):  # fmt: skip
+                     "refusals", "timers", "state_table", "view", "executions", "execution_heads"):  # fmt: skip
             head[f"off_{name}"] = self.layout.part(name).offset
         head["book_stride"] = self.layout.part("books").stride
         for i, instrument in enumerate(self.instruments):

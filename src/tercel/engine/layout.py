@@ -16,6 +16,7 @@ from tercel.config import Capacity
 from tercel.model.commands import COMMAND
 from tercel.model.events import EVENT
 from tercel.model.instrument import INSTRUMENT
+from tercel.orders.executions import EXECUTION
 from tercel.orders.lifecycle import ORDER
 from tercel.orders.positions import POSITION
 from tercel.risk.gate import RISK
@@ -34,7 +35,7 @@ __all__ = [
     "wiring_words",
 ]
 
-BLOCK_VERSION = 1
+BLOCK_VERSION = 2
 N_HANDLERS = len(HANDLERS)
 _LINE = 64
 
@@ -83,6 +84,8 @@ class Layout(msgspec.Struct, frozen=True):
         add("timers", capacity.timers, TIMER_ROW, TIMER_ROW.itemsize)
         add("open", capacity.orders, np.dtype("i8"), 8)
         add("orders", capacity.orders, ORDER, ORDER.itemsize)
+        add("executions", capacity.executions, EXECUTION, EXECUTION.itemsize)
+        add("execution_heads", 2 * capacity.executions, np.dtype("i8"), 8)
         add("proposals", capacity.commands, PROPOSAL, PROPOSAL.itemsize)
         add("commands", capacity.commands, COMMAND, COMMAND.itemsize)
         # Refusals keep their EVENT row and the COMMAND they would have been, side by side.

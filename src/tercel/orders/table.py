@@ -1,7 +1,8 @@
 """The order table: finding an order by id in a fixed array, and applying what the venue says to it.
 
 Kernels only, called by the engine; the ORDER record and the transition table live in `orders.lifecycle`. Nothing here
-knows of positions or limits. Duplicate execution ids are the caller's to drop: a fill applied twice counts twice.
+knows of positions or limits. Duplicate execution ids are the caller's to drop (`orders.executions`): a fill applied
+twice counts twice.
 Messages about one order are taken to arrive in the venue's order, save that a fill may overtake the ack.
 
 The table is open addressing with linear probing from id & (capacity - 1), without tombstones and without moving

@@ -19,7 +19,6 @@ import msgspec
 import numpy as np
 
 from tercel.errors import ConfigError, JournalError, StorageError
-from tercel.jit import address_of
 from tercel.model.commands import COMMAND
 from tercel.model.events import EVENT, TIMER, event_rows
 from tercel.store.atomic import replacing, storage_errors
@@ -36,7 +35,7 @@ from tercel.store.journal_format import (
     segment_name,
 )
 from tercel.store.journal_lock import JournalLock
-from tercel.store.journal_segment import Segment, sync_directory
+from tercel.store.journal_segment import Segment, boot_id, sync_directory
 from tercel.store.journal_snapshot import write_snapshot
 
 __all__ = ["Journal", "JournalHeader", "Sync"]
@@ -73,7 +72,7 @@ class Journal:
         if segment_bytes < BLOCK_BYTES or segment_bytes % BLOCK_BYTES:
             raise ConfigError(f"segment_bytes must be a multiple of {BLOCK_BYTES}, found {segment_bytes}")
         self.path = path
-        self.header = header
+        self.header = msgspec.structs.replace(header, boot=boot_id())
         self.run = header.run
         self.directory = run_directory(path, header.run)
         self.synced = 0
@@ -131,8 +130,8 @@ class Journal:
         """Rows appended to this run: events, commands and notes."""
         return self._block_position + self._fill
 
-    def append(self, rows: int | np.ndarray, n: int) -> None:
-        """Append the first `n` EVENT rows at an address or in an array; copied, nothing of the source is kept.
+    def append(self, rows: int | np.ndarray, n: int = -1) -> None:
+        """Append the first `n` EVENT rows at an address, or of an array (all, if not given); they are copied.
 
         An address that was seen before costs least: give rows of the same buffer by its own address. StorageError when
         a new segment is due and the disk has no room for it.
@@ -177,13 +176,14 @@ class Journal:
 
     def _append_other(self, rows: int | np.ndarray, n: int) -> None:
         """Append from an array, from an address not seen before, or more rows than a block has."""
-        if n < 0:
-            raise JournalError(f"append takes a number of rows, found {n}")
         if not isinstance(rows, int):
-            if rows.dtype != EVENT or not rows.flags.c_contiguous or n > len(rows):
-                raise JournalError(f"append takes {n} or more contiguous EVENT rows, found {len(rows)} of {rows.dtype}")
-            rows = address_of(rows)
-        elif rows not in self._sources:
+            if (rows.dtype is not EVENT and rows.dtype != EVENT) or n > len(rows):
+                raise JournalError(f"append takes {n} or more EVENT rows, found {len(rows)} of {rows.dtype}")
+            self._append_bytes(memoryview((rows if n < 0 else rows[:n]).tobytes()))
+            return
+        if n < 0:
+            raise JournalError("append by address takes a number of rows")
+        if rows not in self._sources:
             if len(self._sources) >= _SOURCES_MAX:
                 self._sources.clear()
             source = _bytes_at(rows, BLOCK_ROWS)

@@ -84,7 +84,8 @@ class JournalHeader(msgspec.Struct, frozen=True, kw_only=True):
     run: number, shared by no other run of the account; order ids are made from it. created_ns: wall clock. instruments,
     strategies, limits: by index, limits one an instrument, as plain values. capacity: the engine's maxima. layout,
     block_version: digest and version of the state block. state: digest of the state that the run began with. meta:
-    anything else worth keeping, never secrets.
+    anything else worth keeping, never secrets. boot: the machine's boot, which the writer fills in: while it is the
+    same, nothing that was appended can have been lost.
     """
 
     run: int
@@ -100,6 +101,7 @@ class JournalHeader(msgspec.Struct, frozen=True, kw_only=True):
     event_version: int = EVENT_VERSION
     command_version: int = COMMAND_VERSION
     meta: dict[str, str] = {}
+    boot: str = ""
 
 
 class Sync(msgspec.Struct, frozen=True, kw_only=True):

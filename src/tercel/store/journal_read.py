@@ -31,6 +31,7 @@ from tercel.store.journal_format import (
     run_directory,
     run_number,
 )
+from tercel.store.journal_segment import boot_id
 from tercel.store.journal_snapshot import Snapshot, read_snapshot, snapshot_paths
 
 __all__ = ["JournalReader", "open_journal", "runs_of"]
@@ -41,6 +42,7 @@ class JournalReader:
 
     header: what the run was. snapshot: the last good one, None where there is none. n_rows: rows that can be read,
     commands and notes among them; position: the same, as the end of the good rows. is_closed: the run ended cleanly.
+    is_same_boot: the machine has not gone down since, so nothing that was appended can be missing.
     damage: what cannot be read, torn tails and broken snapshots among it; empty for most.
     """
 
@@ -60,6 +62,7 @@ class JournalReader:
         self.snapshot = snapshot
         self.n_rows = n_rows
         self.is_closed = is_closed
+        self.is_same_boot = bool(header.boot) and header.boot == boot_id()
         self.damage = damage
         self._segments = segments
         self._arrays = [np.frombuffer(s.map, EVENT, s.n_blocks * (BLOCK_ROWS + 1)) for s in segments]

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tercel.store.atomic import storage_errors
 
-__all__ = ["PAGE", "Segment", "sync_directory"]
+__all__ = ["PAGE", "Segment", "boot_id", "sync_directory"]
 
 PAGE = 4096
 _MS_SYNC = 4
@@ -21,6 +21,14 @@ _POPULATE_WRITE = 23
 _libc = ctypes.CDLL(None, use_errno=True)
 # Called through ctypes because these release the interpreter's lock, which the methods of mmap do not.
 _libc.msync.argtypes = _libc.madvise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
+
+
+def boot_id() -> str:
+    """What the system calls its present boot; empty where it does not say, which equals nothing."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except OSError:
+        return ""
 
 
 def sync_directory(path: Path) -> None:

@@ -52,7 +52,8 @@ _MARKER = "_Context"
 #: from the head. n_*: counts; *_max: capacities. next_timer: earliest deadline of a timer or of next_mark, int64 max
 #: when none. next_mark: when equity is looked at next for the loss limits, int64 max when they are off. started_ns:
 #: when on_start was called, 0 before that and after on_stop. layout: a
-#: digest of what lies where, so that a snapshot of another engine is known.
+#: digest of what lies where, so that a snapshot of another engine is known. n_executions: fills with an execution id
+#: counted; n_duplicates: FILL rows that told of one of them again and were dropped.
 CONTEXT = np.dtype(
     [
         (name, "i8")
@@ -62,7 +63,8 @@ CONTEXT = np.dtype(
             "error error_arg n_refused gross_notional any_open "
             "off_instruments off_markets off_books book_stride off_positions off_risk off_orders off_open "
             "off_proposals off_commands off_refusals off_timers off_states off_state_table off_view "
-            "n_emitted n_fills n_late next_mark layout"
+            "n_emitted n_fills n_late next_mark layout "
+            "off_executions off_execution_heads executions_max n_executions n_duplicates"
         ).split()
     ]
     + [(_MARKER, "u1")],
