@@ -110,7 +110,7 @@ class MarketFeed:
         return self._depth(i, int(scan["first"]), int(scan["last"]), int(scan["previous"]), rows, now_ns)
 
     def _depth(self, i: int, first: int, last: int, previous: int, rows: np.ndarray, now_ns: int) -> bool:
-        sync = self.syncs[i]
+        sync = self._caught_up(i)
         was_in_step = sync.is_in_step
         verdict = sync.event(first, last, previous, rows)
         if verdict == OLD:
@@ -129,7 +129,7 @@ class MarketFeed:
 
     def begin_again(self, i: int, now_ns: int) -> None:
         """Forget a book: a CLEAR row for both sides, and a snapshot is needed. No row where nothing was known."""
-        sync = self.syncs[i]
+        sync = self._caught_up(i)
         if sync.last >= 0 or sync.is_in_step:
             flags = LOCAL | LAST | SNAPSHOT
             self.rows.add(CLEAR, i, max(self._last_exch_ns, 0) or now_ns, now_ns, id=max(sync.last, 0), flags=flags)
@@ -146,6 +146,13 @@ class MarketFeed:
         self._append(rows)
         self._follow(i)
         return True
+
+    def _caught_up(self, i: int) -> DepthSync:
+        """An instrument's book with what the scanner applied since."""
+        sync = self.syncs[i]
+        if sync.is_in_step:
+            sync.last = int(self._grids["last"][self._at[i]])
+        return sync
 
     def _follow(self, i: int) -> None:
         """Let the scanner know what the slow path decided."""
