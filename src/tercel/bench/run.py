@@ -19,7 +19,7 @@ import msgspec
 import numpy as np
 
 from tercel.bench import latency, ours
-from tercel.bench.live.questions import live_decode
+from tercel.bench.live.questions import live_decode, live_stages
 from tercel.bench.peers import PeerMissingError
 from tercel.bench.questions import (
     PERP,
@@ -302,6 +302,7 @@ QUESTIONS: dict[str, tuple[Question, bool]] = {
     "sma_bars": (sma_bars, False),
     "sma_bars_50k": (sma_bars_50k, False),
     "live_decode": (live_decode, False),
+    "live_stages": (live_stages, False),
 }
 #: Names that stand for several questions.
 GROUPS: dict[str, tuple[str, ...]] = {

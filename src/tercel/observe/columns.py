@@ -129,12 +129,19 @@ def per_instrument(instruments: Sequence[Instrument], name: str) -> np.ndarray:
 
 def scaled(instrument: np.ndarray, counts: np.ndarray, steps: Sequence[Any]) -> np.ndarray:
     """(n,) float64: counts times the Decimal step of each row's instrument, rounded to the decimals of that step."""
+    if len(steps) == 1 and not instrument.any():
+        return _rounded(counts, steps[0])
     out = np.zeros(len(counts), np.float64)
     for i, step in enumerate(steps):
         mine = instrument == i
-        decimals = max(0, -int(step.normalize().as_tuple().exponent))
-        out[mine] = np.round(counts[mine] * float(step), decimals)
+        out[mine] = _rounded(counts[mine], step)
     return out
+
+
+def _rounded(counts: np.ndarray, step: Any) -> np.ndarray:
+    decimals = max(0, -int(step.normalize().as_tuple().exponent))
+    rounded: np.ndarray = np.round(counts * float(step), decimals)
+    return rounded
 
 
 def _distinct(short: list[str], long: list[str]) -> list[str]:

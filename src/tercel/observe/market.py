@@ -7,6 +7,8 @@ want columns instead of rows.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from decimal import Decimal
+from functools import lru_cache
 
 import numpy as np
 import polars as pl
@@ -14,12 +16,40 @@ import polars as pl
 from tercel.errors import DataError
 from tercel.model import events as e
 from tercel.model.instrument import Instrument
-from tercel.observe.columns import coded, distinct_labels, floats, named, scaled, sides, times
+from tercel.observe.columns import SIDE, distinct_labels, floats, scaled
 
 __all__ = ["market_frame"]
 
-_KINDS = {kind: e.KIND_NAMES[kind] for kind in range(e.LEVEL, e.FUNDING + 1)}
-_KIND = pl.Enum(list(_KINDS.values()))
+_TIME = pl.Datetime("ns", "UTC")
+
+
+#: By side of a row (0 none, 1 buy, -1 sell, as an index from the end): the number in SIDE, 2 for none.
+_SIDE_NUMBER = np.array([2, 0, 1], np.uint8)
+
+
+def _numbered(name: str, codes: np.ndarray, names: pl.Series) -> pl.Series:
+    """Numbers as the names they stand for."""
+    # By index rather than `gather`, which goes through the query engine: 100 us more.
+    return names[pl.Series(name, codes.astype(np.uint32))].alias(name)
+
+
+def _names(words: Sequence[str]) -> pl.Series:
+    """An Enum's names as a column to pick from; the number after the last is null."""
+    return pl.Series([*words, None], dtype=pl.Enum(words))
+
+
+_KIND_NAMES = _names([e.KIND_NAMES[kind] for kind in range(e.LEVEL, e.FUNDING + 1)])
+_SIDE_NAMES = _names(SIDE.categories.to_list())
+
+
+@lru_cache(maxsize=16)
+def _grid(instruments: tuple[Instrument, ...]) -> tuple[pl.Series, list[Decimal], list[Decimal]]:
+    """Of instruments: their labels, their ticks, their lots."""
+    return (
+        _names(distinct_labels(instruments)),
+        [i.tick_size for i in instruments],
+        [i.lot_size for i in instruments],
+    )
 
 
 def market_frame(rows: np.ndarray, instruments: Sequence[Instrument]) -> pl.DataFrame:
@@ -32,33 +62,38 @@ def market_frame(rows: np.ndarray, instruments: Sequence[Instrument]) -> pl.Data
 
     DataError for an instrument that `instruments` does not have.
     """
-    rows = rows[(rows["kind"] >= e.LEVEL) & (rows["kind"] <= e.FUNDING)]
-    at = rows["instrument"]
+    kinds, at = rows["kind"], rows["instrument"]
+    if len(rows) and (int(kinds.min()) < e.LEVEL or int(kinds.max()) > e.FUNDING):
+        rows = rows[(kinds >= e.LEVEL) & (kinds <= e.FUNDING)]
+        kinds, at = rows["kind"], rows["instrument"]
     if len(rows) and (int(at.min()) < 0 or int(at.max()) >= len(instruments)):
         raise DataError(f"rows name instrument {int(at.max())}, but {len(instruments)} were given")
-    ticks, lots = ([getattr(i, name) for i in instruments] for name in ("tick_size", "lot_size"))
-    columns = {
-        "time": times(rows["ts_recv"]),
-        "time_exchange": times(rows["ts_exch"]),
-        "kind": coded(rows["kind"], _KINDS, _KIND),
-        "instrument": named(at, distinct_labels(instruments), "instrument"),
-        "side": sides(rows["side"]),
-        "price": scaled(at, rows["px"], ticks),
-        "quantity": scaled(at, rows["qty"], lots),
-        "id": rows["id"],
-    }
-    kinds = rows["kind"]
+    labels, ticks, lots = _grid(tuple(instruments))
+    columns = [
+        _time("time", rows["ts_recv"]),
+        _time("time_exchange", rows["ts_exch"]),
+        _numbered("kind", kinds - e.LEVEL, _KIND_NAMES),
+        _numbered("instrument", at, labels),
+        _numbered("side", _SIDE_NUMBER[rows["side"]], _SIDE_NAMES),
+        pl.Series("price", scaled(at, rows["px"], ticks)),
+        pl.Series("quantity", scaled(at, rows["qty"], lots)),
+        pl.Series("id", np.ascontiguousarray(rows["id"])),
+    ]
 
-    def only(kind: int, values: np.ndarray) -> pl.Series:
-        return floats(np.where(kinds == kind, values, np.nan))
+    def only(name: str, kind: int, values: np.ndarray) -> pl.Series:
+        return floats(np.where(kinds == kind, values, np.nan)).alias(name)
 
-    if (kinds == e.QUOTE).any():
-        columns["price_ask"] = only(e.QUOTE, scaled(at, rows["arg0"], ticks))
-        columns["quantity_ask"] = only(e.QUOTE, scaled(at, rows["arg1"], lots))
-    if (kinds == e.BAR).any():
-        columns["open"] = only(e.BAR, scaled(at, rows["id"], ticks))
-        columns["high"] = only(e.BAR, scaled(at, rows["arg0"], ticks))
-        columns["low"] = only(e.BAR, scaled(at, rows["arg1"], ticks))
-    if (kinds == e.FUNDING).any():
-        columns["rate"] = only(e.FUNDING, rows["arg1"] / 1e8)
+    n_of = np.bincount(kinds, minlength=e.FUNDING + 1)
+    if n_of[e.QUOTE]:
+        columns.append(only("price_ask", e.QUOTE, scaled(at, rows["arg0"], ticks)))
+        columns.append(only("quantity_ask", e.QUOTE, scaled(at, rows["arg1"], lots)))
+    if n_of[e.BAR]:
+        for name, field in (("open", "id"), ("high", "arg0"), ("low", "arg1")):
+            columns.append(only(name, e.BAR, scaled(at, rows[field], ticks)))
+    if n_of[e.FUNDING]:
+        columns.append(only("rate", e.FUNDING, rows["arg1"] / 1e8))
     return pl.DataFrame(columns)
+
+
+def _time(name: str, ts_ns: np.ndarray) -> pl.Series:
+    return pl.Series(name, np.ascontiguousarray(ts_ns)).cast(_TIME)

@@ -7,7 +7,7 @@ from itertools import pairwise
 import msgspec
 import pytest
 
-from tercel.bench.live import decode
+from tercel.bench.live import decode, pipeline
 from tercel.bench.live.messages import capture_messages, market_messages
 from tercel.bench.run import GROUPS, QUESTIONS, expanded
 from tercel.errors import ConfigError
@@ -46,3 +46,10 @@ def test_groups_stand_for_questions():
     assert {*GROUPS["live"], *GROUPS["core"]} == set(QUESTIONS)
     with pytest.raises(ConfigError, match="no question called 'lives'"):
         expanded(["lives"])
+
+
+def test_every_stage_has_a_figure_and_a_target(recorded):
+    rows = [*pipeline.stages(recorded, quick=True), *pipeline.frames(recorded, quick=True)]
+    named = {word for row in rows for word in row.question.replace(",", " ").split() if word.startswith("S3-")}
+    assert named == {"S3-01", "S3-02", "S3-03", "S3-05", "S3-09", "S3-10", "S3-11", "S3-12"}
+    assert all(row.ours is not None and row.ours > 0 and row.reach for row in rows)

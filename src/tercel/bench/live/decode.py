@@ -27,7 +27,7 @@ from tercel.strategy.contract import Strategy
 from tercel.venues.binance.market import MarketFeed
 from tercel.venues.binance.messages import Depth
 
-__all__ = ["binary_rows", "depth_to_rows", "json_to_engine"]
+__all__ = ["binary_rows", "decoded_rows", "depth_to_rows", "feed_in_step", "json_to_engine"]
 
 _ROUNDS = 15
 
@@ -50,7 +50,9 @@ class _Envelope(msgspec.Struct):
     data: Depth
 
 
-def _feed(recorded: Recorded, messages: list[bytes], *, uses_scanner: bool = True) -> tuple[MarketFeed, RowBuffer]:
+def feed_in_step(
+    recorded: Recorded, messages: list[bytes], *, uses_scanner: bool = True
+) -> tuple[MarketFeed, RowBuffer]:
     """A feed whose book is in step just before the first of `messages`."""
     rows = RowBuffer(1 << 16)
     feed = MarketFeed({0: recorded.instrument}, rows, is_spot=False)
@@ -63,8 +65,9 @@ def _feed(recorded: Recorded, messages: list[bytes], *, uses_scanner: bool = Tru
     return feed, rows
 
 
-def _decoded(recorded: Recorded, messages: list[bytes], *, uses_scanner: bool) -> np.ndarray:
-    feed, rows = _feed(recorded, messages, uses_scanner=uses_scanner)
+def decoded_rows(recorded: Recorded, messages: list[bytes], *, uses_scanner: bool) -> np.ndarray:
+    """The rows of depth messages, by the scanner or by msgspec; DataError where the scanner did not take them all."""
+    feed, rows = feed_in_step(recorded, messages, uses_scanner=uses_scanner)
     parts = []
     for message in messages:
         feed.message(message, recorded.times_ns[0])
@@ -90,9 +93,9 @@ def _medians(sides: list[Callable[[], None]], rounds: int) -> list[float]:
 def depth_to_rows(recorded: Recorded, *, quick: bool = False) -> list[Row]:
     """One depth message to rows, against msgspec decoding it into typed objects."""
     messages = recorded.depth()
-    ours_rows, oracle = (_decoded(recorded, messages, uses_scanner=scan) for scan in (True, False))
+    ours_rows, oracle = (decoded_rows(recorded, messages, uses_scanner=scan) for scan in (True, False))
     same = "" if np.array_equal(ours_rows, oracle) else "the scanner's rows are not those of msgspec"
-    feed, rows = _feed(recorded, messages)
+    feed, rows = feed_in_step(recorded, messages)
     decode = msgspec.json.Decoder(_Envelope).decode
     now_ns = recorded.times_ns[0]
     last = len(messages)
@@ -139,7 +142,7 @@ def _engine(recorded: Recorded) -> tuple[Engine, EngineFeed]:
 def json_to_engine(recorded: Recorded, *, quick: bool = False) -> list[Row]:
     """JSON bytes of depth messages into the engine's book and a strategy that looks at it; a message at a time."""
     messages = recorded.depth()
-    oracle = _decoded(recorded, messages, uses_scanner=False)
+    oracle = decoded_rows(recorded, messages, uses_scanner=False)
     n_levels = int((oracle["kind"] == LEVEL).sum())
     wanted: dict[tuple[int, int], int] = {}
     for side, px, qty in zip(oracle["side"].tolist(), oracle["px"].tolist(), oracle["qty"].tolist()):
@@ -148,7 +151,7 @@ def json_to_engine(recorded: Recorded, *, quick: bool = False) -> list[Row]:
     same = ""
     for turn in range((3 if quick else 9) + 1):
         engine, door = _engine(recorded)
-        feed, rows = _feed(recorded, messages)
+        feed, rows = feed_in_step(recorded, messages)
         take, step, now_ns = feed.message, door.step, recorded.times_ns[0]
         begin_ns = monotonic_ns()
         for message in messages:
@@ -185,7 +188,7 @@ def _book_difference(engine: Engine, wanted: dict[tuple[int, int], int]) -> str:
 def binary_rows(recorded: Recorded, *, quick: bool = False) -> list[Row]:
     """Binary rows into the engine, a thousand at a time."""
     messages = recorded.depth()
-    rows = np.ascontiguousarray(_decoded(recorded, messages, uses_scanner=False))
+    rows = np.ascontiguousarray(decoded_rows(recorded, messages, uses_scanner=False))
     n, size = len(rows), EVENT.itemsize
     address = int(rows.__array_interface__["data"][0])
     times: list[int] = []

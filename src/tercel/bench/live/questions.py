@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tercel.bench.live import decode
+from tercel.bench.live import decode, pipeline
 from tercel.bench.live.messages import Recorded, capture_messages, market_messages
 from tercel.bench.table import Row
 
 if TYPE_CHECKING:
     from tercel.bench.run import Inputs
 
-__all__ = ["live_decode"]
+__all__ = ["live_decode", "live_stages"]
 
 
 def _recorded(inputs: Inputs) -> Recorded:
@@ -34,3 +34,10 @@ def live_decode(inputs: Inputs) -> list[Row]:
         inputs.said(words)
         rows += question(recorded, quick=inputs.quick)
     return rows
+
+
+def live_stages(inputs: Inputs) -> list[Row]:
+    """Each stage from message to order against its target: ingestion, frames, features, risk."""
+    recorded = _recorded(inputs)
+    inputs.said("stages from message to order")
+    return [*pipeline.stages(recorded, quick=inputs.quick), *pipeline.frames(recorded, quick=inputs.quick)]
