@@ -400,7 +400,7 @@ class BinanceConnection(VenueConnection):
             self.drop("user", "listen key lost")
             return
         # What will not change by itself is asked for slowly: wrong keys, maintenance.
-        self._again(asked, now_ns, self._backoff_ns(3) if status >= 500 or status == 429 else self._backoff_ns(8))
+        self._again(asked, now_ns, self._backoff_ns(3) if status >= 500 or status in _PAUSE_NS else self._backoff_ns(8))
 
     def _no_such_order(self, asked: _Asked, now_ns: int) -> None:
         """The venue knows no such order. Where its request may still be on its way, ask again when it cannot be."""

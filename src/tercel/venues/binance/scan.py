@@ -384,7 +384,7 @@ def _number_value(scan: Any, b: Any, key: int, is_agg: bool) -> int:
 def _flag_value(scan: Any, b: Any, key: int) -> int:
     """The value of `m` or `M`, true or false. 0 or UNKNOWN."""
     i = int(scan.at)
-    if i + 5 >= scan.n:
+    if i + 4 >= scan.n:
         return UNKNOWN
     is_true = int(b[i]) == 116 and int(b[i + 1]) == 114 and int(b[i + 2]) == 117 and int(b[i + 3]) == 101
     is_false = int(b[i]) == 102 and int(b[i + 1]) == 97 and int(b[i + 2]) == 108 and int(b[i + 3]) == 115

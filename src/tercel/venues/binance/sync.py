@@ -100,7 +100,8 @@ class DepthSync:
         if len(again):
             again["ts_exch"], again["ts_recv"], again["id"] = exch_ns, now_ns, self._kept[-1][1]
             rows = np.concatenate([rows, again])
-        if self.last >= reach:
+        # With the newest event ending exactly there, the next one must follow it: nothing is left to be spanned.
+        if self.last >= found.last:
             self.is_in_step = True
             self._spanned = None
         else:
