@@ -115,12 +115,19 @@ class ManagedActor:
     """An actor under supervision: its mailbox, its state, its report. Made by `Supervisor.spawn`."""
 
     def __init__(
-        self, name: str, factory: Callable[[], Actor], mailbox: Mailbox, policy: RestartPolicy, clock: Clock
+        self,
+        name: str,
+        factory: Callable[[], Actor],
+        mailbox: Mailbox,
+        policy: RestartPolicy,
+        clock: Clock,
+        watcher: Callable[[ActorReport], None] | None = None,
     ) -> None:
         self.name = name
         self.mailbox = mailbox
         self.policy = policy
         self.state = ActorState.STARTING
+        self._watcher = watcher
         self.actor: Actor | None = None
         self.n_restarts = 0
         self.n_handled = 0
@@ -164,7 +171,7 @@ class ManagedActor:
             while True:
                 begun_ns = self._clock.monotonic_ns()
                 if await self._one_life():
-                    self.state = ActorState.STOPPED
+                    self._become(ActorState.STOPPED)
                     return
                 if self._clock.monotonic_ns() - begun_ns >= self.policy.healthy_after_s * 1e9:
                     n_crashes = 0
@@ -172,20 +179,20 @@ class ManagedActor:
                 if not await self._wait_for_restart(n_crashes):
                     return
         except asyncio.CancelledError:
-            self.state = ActorState.KILLED
+            self._become(ActorState.KILLED)
             raise
         finally:
             self.mailbox.close()
 
     async def _one_life(self) -> bool:
         """From start to stop. Returns True when it was stopped, False when it crashed."""
-        self.state = ActorState.STARTING
+        self._become(ActorState.STARTING)
         self._errors_in_a_row = 0
         try:
             if self.actor is None or self.policy.state is StatePolicy.RESET:
                 self.actor = self._factory()
             await self._guarded(self.actor.on_start())
-            self.state = ActorState.RUNNING
+            self._become(ActorState.RUNNING)
             while await self._one_message(self.actor):
                 pass
         except asyncio.CancelledError as error:
@@ -221,6 +228,8 @@ class ManagedActor:
         else:
             self._errors_in_a_row = 0
         self.n_handled += 1
+        # Whoever has many messages waiting must not keep the loop until it has handled them all.
+        await asyncio.sleep(0)
         if _was_asked_to_end():
             # The handler swallowed the cancellation that ends this actor.
             raise asyncio.CancelledError
@@ -240,16 +249,16 @@ class ManagedActor:
     async def _wait_for_restart(self, n_crashes: int) -> bool:
         """Wait out the delay. Returns False when it ends instead, given up or stopped."""
         if self.policy.restarts_max is not None and n_crashes > self.policy.restarts_max:
-            self.state = ActorState.FAILED
+            self._become(ActorState.FAILED)
             _log.error("actor %s is given up after %d crashes in a row", self.name, n_crashes)
             return False
-        self.state = ActorState.WAITING
+        self._become(ActorState.WAITING)
         delay_s = self.policy.delay_s(n_crashes)
         _log.warning("actor %s starts again in %.1f s", self.name, delay_s)
         try:
             async with asyncio.timeout(delay_s):
                 await self._is_stopping.wait()
-            self.state = ActorState.STOPPED
+            self._become(ActorState.STOPPED)
             return False
         except TimeoutError:
             pass
@@ -257,6 +266,11 @@ class ManagedActor:
         if self.policy.state is StatePolicy.RESET:
             self.mailbox.forget_data()
         return True
+
+    def _become(self, state: ActorState) -> None:
+        self.state = state
+        if self._watcher is not None:
+            self._watcher(self.report())
 
     def _note(self, error: BaseException | None, what: str) -> None:
         self.n_errors += 1

@@ -26,6 +26,11 @@ class EventBus:
         """Events published so far."""
         return self._ring.n_sent
 
+    @property
+    def is_open(self) -> bool:
+        """Whether events can be published."""
+        return self._ring.is_open
+
     def publish(self, event: Any) -> None:
         """Tell every subscriber; never waits. Raises ChannelClosedError with the event after `close`."""
         self._ring.send(event)

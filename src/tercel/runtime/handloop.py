@@ -46,15 +46,18 @@ class HandLoop(asyncio.SelectorEventLoop):
 
     def __init__(self, clock: HandClock | None = None, *, is_alone: bool = True) -> None:
         self.clock = clock or HandClock()
+        self._start_ns = self.clock.monotonic_ns()
         super().__init__(_JumpingSelector(self.clock, is_alone))
+        # Two times that a float of some months in seconds cannot tell apart are one.
+        self._clock_resolution = 1e-8
 
     def time(self) -> float:
-        """Seconds on the hand clock."""
-        return self.clock.monotonic_ns() / 1e9
+        """Seconds on the hand clock since the loop was made: since the epoch, a float would not tell nanoseconds."""
+        return (self.clock.monotonic_ns() - self._start_ns) / 1e9
 
 
-def run_by_hand(main: Callable[[HandClock], Coroutine[Any, Any, T]], *, is_alone: bool = True) -> T:
-    """Run `main(clock)` to its end in a new HandLoop; the clock starts at 0 and jumps from deadline to deadline."""
-    clock = HandClock()
+def run_by_hand(main: Callable[[HandClock], Coroutine[Any, Any, T]], *, start_ns: int = 0, is_alone: bool = True) -> T:
+    """Run `main(clock)` to its end in a new HandLoop; the clock starts at `start_ns` and jumps to each deadline."""
+    clock = HandClock(start_ns)
     with asyncio.Runner(loop_factory=lambda: HandLoop(clock, is_alone=is_alone)) as runner:
         return runner.run(main(clock))

@@ -85,6 +85,10 @@ class Mailbox:
             raise ChannelClosedError("this actor has been stopped")
         return self._control.popleft() if self._control else self._data.popleft()
 
+    def note_lost(self, n: int) -> None:
+        """Count `n` data messages that were lost before they could be put here."""
+        self.n_dropped += n
+
     def newly_dropped(self) -> int:
         """Data messages dropped since this was asked last."""
         n = self.n_dropped - self._n_told

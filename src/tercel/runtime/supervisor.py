@@ -35,10 +35,20 @@ _ASK_AGAIN_S = 0.1
 
 
 class Supervisor:
-    """Owns the TaskGroup, the priorities and the actors of a session. An async context manager."""
+    """Owns the TaskGroup, the priorities and the actors of a session. An async context manager.
 
-    def __init__(self, *, clock: Clock | None = None, starvation_steps: int = STARVATION_STEPS) -> None:
+    watcher: called with an actor's report whenever its state changes; it must be quick and raise nothing.
+    """
+
+    def __init__(
+        self,
+        *,
+        clock: Clock | None = None,
+        watcher: Callable[[ActorReport], None] | None = None,
+        starvation_steps: int = STARVATION_STEPS,
+    ) -> None:
         self._clock = clock or SystemClock()
+        self.watcher = watcher
         self._starvation_steps = starvation_steps
         self._group = asyncio.TaskGroup()
         self._actors: dict[str, ManagedActor] = {}
@@ -76,7 +86,8 @@ class Supervisor:
         living = self._actors.get(name)
         if living is not None and not living.has_ended:
             raise ConfigError(f"an actor named {name!r} is running already; stop it first or choose another name")
-        actor = ManagedActor(name, factory, Mailbox(mailbox_max, overflow), policy or RestartPolicy(), self._clock)
+        mailbox = Mailbox(mailbox_max, overflow)
+        actor = ManagedActor(name, factory, mailbox, policy or RestartPolicy(), self._clock, self.watcher)
         self._actors[name] = actor
         self._tasks[name] = self.scheduler.spawn(priority, actor.run(), f"actor {name}").task
         return actor

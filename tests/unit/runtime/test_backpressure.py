@@ -92,6 +92,8 @@ def test_the_hand_loop_jumps_and_knows_when_nothing_will_happen():
         return clock.monotonic_ns()
 
     assert run_by_hand(day) == pytest.approx(86_400e9, abs=1000)
+    epoch_ns = 1_700_000_000_000_000_000
+    assert run_by_hand(day, start_ns=epoch_ns) - epoch_ns == pytest.approx(86_400e9, abs=1000)
     loop = HandLoop()
     try:
         with pytest.raises(RuntimeError, match="nothing will ever happen"):
