@@ -16,6 +16,7 @@ BAD_QTY, BAD_PRICE, UNKNOWN_INSTRUMENT, UNKNOWN_ORDER, ORDER_NOT_OPEN, COMMAND_R
 OFF_LOT_GRID, OFF_TICK_GRID, MIN_NOTIONAL, BAD_ORDER_TYPE, BOOK_NOT_READY, NOT_REDUCING = 20, 21, 22, 23, 24, 25
 # The live driver: orders it did not let out, and why it halted.
 NOT_ARMED, NOT_RECONCILED, ENDLESS_ANSWERS = 40, 41, 42
+DEADLINE, LOW_CONFIDENCE, NO_SUITABLE_VENUE, TOO_MANY_PARENTS, BAD_SCHEDULE, UNKNOWN_PARENT = range(26, 32)
 # The venue.
 WOULD_TAKE, FOK_UNFILLABLE, VENUE_RATE_LIMIT, VENUE_UNKNOWN_ORDER, VENUE_REDUCE_ONLY, VENUE_SELF_TRADE = range(50, 56)
 WOULD_TRIGGER, NO_LIQUIDITY, VENUE_FULL, VENUE_DUPLICATE = 56, 57, 58, 59
@@ -26,6 +27,7 @@ VENUE_RULES_DIFFER, VENUE_REJECTED = 75, 76
 # Ends.
 BY_REQUEST, IOC_REMAINDER, GTD_EXPIRED, OCO_SIBLING, PARENT_ENDED, STP_CANCELED, RUN_ENDED = range(80, 87)
 VENUE_ENDED, LIQUIDATED = 87, 88
+SCHEDULE_DONE, SCHEDULE_OVER = 95, 96
 # Fills.
 TOOK, QUEUE_REACHED, TRADED_THROUGH, BOOK_CROSSED, FIFO_MATCHED, OWN_MATCH = range(100, 106)
 
@@ -59,6 +61,12 @@ REASONS: dict[int, tuple[str, str]] = {
     NOT_ARMED: ("not_armed", "the session is not trading yet, or no longer"),
     NOT_RECONCILED: ("not_reconciled", "the connection was lost and the venue has not yet said how our orders stand"),
     ENDLESS_ANSWERS: ("endless_answers", "each answer made the strategy send another order, at one instant"),
+    DEADLINE: ("deadline", "its deadline was over before it could leave"),
+    LOW_CONFIDENCE: ("low_confidence", "the signal's confidence is below the least that is acted upon"),
+    NO_SUITABLE_VENUE: ("no_suitable_venue", "no venue has size at the price asked for and may be traded on"),
+    TOO_MANY_PARENTS: ("too_many_parents", "more execution algorithms at work than the capacity parents"),
+    BAD_SCHEDULE: ("bad_schedule", "duration, slices, rate, profile or style of an execution algorithm cannot be"),
+    UNKNOWN_PARENT: ("unknown_parent", "no execution algorithm of that id is at work for this strategy"),
     WOULD_TAKE: ("would_take", "a post-only order would have traded at once"),
     FOK_UNFILLABLE: ("fok_unfillable", "a fill-or-kill order could not fill whole"),
     VENUE_RATE_LIMIT: ("venue_rate_limit", "the venue's own message limit was reached"),
@@ -95,6 +103,8 @@ REASONS: dict[int, tuple[str, str]] = {
     RUN_ENDED: ("run_ended", "the run was over"),
     VENUE_ENDED: ("venue_ended", "the venue ended the order by a rule of its own"),
     LIQUIDATED: ("liquidated", "the venue closed the position by force"),
+    SCHEDULE_DONE: ("schedule_done", "the whole size of the execution algorithm has filled"),
+    SCHEDULE_OVER: ("schedule_over", "its time was over with size left, or what was left was too small to send"),
     TOOK: ("took", "crossed the spread and took resting size"),
     QUEUE_REACHED: ("queue_reached", "trades at its price used up the queue ahead of it"),
     TRADED_THROUGH: ("traded_through", "a trade happened beyond its price"),

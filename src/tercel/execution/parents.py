@@ -1,0 +1,453 @@
+"""Parent orders: TWAP, VWAP, POV and engine-side icebergs as state machines that decide which child to send next.
+
+A PARENT is a record in the state block. Rows change what it knows (fills of its child, trades of the market); it acts
+only when its time `due_ns` has come, as a timer does, so that how rows were batched changes nothing. `parent_next` is
+the one decision: it returns an action and leaves the child to send in the record. At most one child lives at a time and
+it is never larger than what is left, so that children cannot exceed the parent.
+
+Kernels only. Started by `strategy.executing`, carried out by `engine.parents`. Decisions: docs/adr/0023.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tercel.jit import cold_kernel, inline_kernel, kernel
+from tercel.model.commands import GTC, GTX, IOC, LIMIT, MARKET
+from tercel.model.reasons import (
+    DAILY_LOSS,
+    DRAWDOWN,
+    KILL_SWITCH,
+    SCHEDULE_DONE,
+    SCHEDULE_OVER,
+)
+from tercel.orders.money import MONEY_MAX, mul_div
+
+__all__ = [
+    "ENGINE_ICEBERG", "NEVER", "PARENT", "PARENT_STATE_NAMES", "PA_CANCEL", "PA_END", "PA_NONE", "PA_SEND", "POST",
+    "POV", "PROFILE_MAX", "PS_ENDED", "PS_FREE", "PS_PAUSED", "PS_WORKING", "RATE_1E6", "RECENT", "RETRY_NS", "TAKE",
+    "TWAP", "VWAP", "parent_begin", "parent_child_ended", "parent_fill", "parent_find", "parent_next", "parent_notice",
+    "parent_refused", "parent_slot", "parent_target", "parent_trade", "parents_earliest", "profile_fill",
+]  # fmt: skip
+
+#: Parts a volume profile has at most.
+PROFILE_MAX = 96
+#: Children remembered after their end, for fills that arrive late.
+RECENT = 8
+#: How long a parent waits after a setback before it asks again.
+RETRY_NS = 250_000_000
+#: Participation is counted in parts of 1e-6.
+RATE_1E6 = 1_000_000
+NEVER = (1 << 63) - 1
+
+# Kinds.
+TWAP, VWAP, POV, ENGINE_ICEBERG = 1, 2, 3, 4
+# Styles: take at once, or rest at the own best price.
+TAKE, POST = 0, 1
+# States.
+PS_FREE, PS_WORKING, PS_PAUSED, PS_ENDED = 0, 1, 2, 3
+PARENT_STATE_NAMES = {PS_FREE: "free", PS_WORKING: "working", PS_PAUSED: "paused", PS_ENDED: "ended"}
+# What `parent_next` wants done.
+PA_NONE, PA_SEND, PA_CANCEL, PA_END = 0, 1, 2, 3
+
+#: One parent order. kind, style, state: as above. qty: int64 lots in all; px: int64 ticks, the worst price, 0 none;
+#: show: lots an iceberg displays. start_ns, end_ns: int64 ns, end NEVER without one. n_slices: children a schedule is
+#: cut into; slice: how many of them have begun. due_ns: when it acts next. every_ns: least time between children (POV).
+#: rate_1e6: participation. observed: lots the market traded while it worked. filled, notional: int64 lots, and ticks
+#: times lots, sums over its children's fills. child: id of the living child, 0 none; child_filled: lots of it. sent_ns:
+#: when the last child went. asked_ns: when its cancel was asked for, 0 not. retry_ns: not before. wish: the reason
+#: to end for, 0 none. is_final: the last attempt of a schedule is out. reason: why it ended. n_children, n_refused: counts;
+#: last_reason: of the last setback. next_*: the child to send, as `parent_next` left it. n_parts, profile: cumulated
+#: share of volume at the end of each part of its time, profile[0] = 0. recent, i_recent: ring of child ids.
+PARENT = np.dtype(
+    [
+        (name, "i8")
+        for name in (
+            "id kind style state instrument strategy side qty px show start_ns end_ns n_slices slice due_ns every_ns "
+            "rate_1e6 observed filled notional child child_filled sent_ns asked_ns retry_ns wish is_final reason "
+            "n_children n_refused last_reason next_px next_lots next_type next_tif n_parts i_recent"
+        ).split()
+    ]
+    + [("recent", "i8", (RECENT,)), ("profile", "f8", (PROFILE_MAX + 1,))],
+    align=True,
+)
+
+
+# --- the table ------------------------------------------------------------------------------------------------------
+
+
+@kernel
+def parent_find(parents: Any, n: int, id: int) -> int:
+    """The slot of parent `id`, working or ended, -1 when it is not there (any more). O(n)."""
+    if id <= 0:
+        return -1
+    for i in range(n):
+        if parents[i].id == id:
+            return i
+    return -1
+
+
+@kernel
+def parent_slot(parents: Any, n: int) -> int:
+    """A slot for a new parent: a free one, else that of the parent that began first of those ended; -1 when all work."""
+    best, oldest = -1, NEVER
+    for i in range(n):
+        if parents[i].state == PS_FREE:
+            return i
+        if parents[i].state == PS_ENDED and parents[i].id < oldest:
+            best, oldest = i, parents[i].id
+    return best
+
+
+@kernel
+def parents_earliest(parents: Any, n: int) -> int:
+    """The earliest time a parent acts, NEVER when none will."""
+    best = NEVER
+    for i in range(n):
+        if (parents[i].state == PS_WORKING or parents[i].state == PS_PAUSED) and parents[i].due_ns < best:
+            best = parents[i].due_ns
+    return best
+
+
+@cold_kernel
+def parent_begin(
+    parent: Any, id: int, kind: int, style: int, instrument: int, strategy: int, side: int, qty: int, px: int,
+    now_ns: int, duration_ns: int,
+) -> int:  # fmt: skip
+    """Fill a slot with a parent that begins now; the caller sets what is special to its kind. Returns 0."""
+    parent.id = id
+    parent.kind = kind
+    parent.style = style
+    parent.state = PS_WORKING
+    parent.instrument = instrument
+    parent.strategy = strategy
+    parent.side = side
+    parent.qty = qty
+    parent.px = px
+    parent.show = 0
+    parent.start_ns = now_ns
+    parent.end_ns = now_ns + duration_ns if duration_ns > 0 else NEVER
+    parent.n_slices = 1
+    parent.slice = 0
+    parent.due_ns = now_ns
+    parent.every_ns = 0
+    parent.rate_1e6 = 0
+    parent.observed = 0
+    parent.filled = 0
+    parent.notional = 0
+    parent.child = 0
+    parent.child_filled = 0
+    parent.sent_ns = 0
+    parent.asked_ns = 0
+    parent.retry_ns = 0
+    parent.wish = 0
+    parent.is_final = 0
+    parent.reason = 0
+    parent.n_children = 0
+    parent.n_refused = 0
+    parent.last_reason = 0
+    parent.next_px = 0
+    parent.next_lots = 0
+    parent.next_type = 0
+    parent.next_tif = 0
+    parent.n_parts = 0
+    parent.i_recent = 0
+    for i in range(RECENT):
+        parent.recent[i] = 0
+    for i in range(PROFILE_MAX + 1):
+        parent.profile[i] = 0.0
+    return 0
+
+
+# --- schedules ------------------------------------------------------------------------------------------------------
+
+
+@kernel
+def _volume_before(weights: Any, at: float) -> float:
+    """Weight before the point `at`, in buckets from the first bucket's start; buckets repeat without end."""
+    n = len(weights)
+    total = 0.0
+    for i in range(n):
+        total += weights[i]
+    cycles = np.floor(at / n)
+    left = at - cycles * n
+    found = cycles * total
+    for i in range(n):
+        if left <= i:
+            break
+        found += weights[i] * min(1.0, left - i)
+    return found
+
+
+@cold_kernel
+def profile_fill(parent: Any, weights: Any, period_ns: int) -> int:
+    """Cumulate a volume profile over the parent's time. Returns 0, or 1 for weights that are no profile.
+
+    weights: (n,) float64, volume expected in each of n equal parts, 1 <= n <= PROFILE_MAX, not negative, not all 0.
+    period_ns 0: the parts span the parent's time. Otherwise they span a period that repeats, counted from the epoch (a
+    day: UTC), and what falls into the parent's time is read from there at PROFILE_MAX equal parts.
+    """
+    n = len(weights)
+    if n < 1 or n > PROFILE_MAX or period_ns < 0:
+        return 1
+    total = 0.0
+    for i in range(n):
+        if not (weights[i] >= 0.0 and weights[i] < 1e300):
+            return 1
+        total += weights[i]
+    if not (total > 0.0 and total < 1e300):
+        return 1
+    parts = n if period_ns == 0 else PROFILE_MAX
+    duration = float(parent.end_ns - parent.start_ns)
+    origin = 0.0
+    first = 0.0
+    if period_ns > 0:
+        origin = float(parent.start_ns % period_ns)
+        first = _volume_before(weights, origin / float(period_ns) * n)
+    for j in range(1, parts + 1):
+        at = float(j)
+        if period_ns > 0:
+            at = (origin + duration * j / parts) / float(period_ns) * n
+        parent.profile[j] = _volume_before(weights, at) - first
+    whole = parent.profile[parts]
+    if not (whole > 0.0):
+        return 1
+    for j in range(1, parts + 1):
+        parent.profile[j] = parent.profile[j] / whole
+    parent.n_parts = parts
+    return 0
+
+
+@inline_kernel
+def _slice_ns(parent: Any, k: int) -> int:
+    """When slice `k` of a schedule begins; slice n_slices is the end."""
+    return int(parent.start_ns + mul_div(parent.end_ns - parent.start_ns, k, parent.n_slices))
+
+
+@kernel
+def _slice_now(parent: Any, now_ns: int) -> int:
+    """How many slices have begun by now, 1 to n_slices."""
+    duration = parent.end_ns - parent.start_ns
+    k = mul_div(max(0, min(now_ns, parent.end_ns) - parent.start_ns), parent.n_slices, duration)
+    # The division rounds to the nearest; begun is what `_slice_ns` says.
+    while k > 0 and _slice_ns(parent, k) > now_ns:
+        k -= 1
+    while k + 1 < parent.n_slices and _slice_ns(parent, k + 1) <= now_ns:
+        k += 1
+    return int(min(k + 1, parent.n_slices))
+
+
+@kernel
+def parent_target(parent: Any, n_begun: int) -> int:
+    """Lots that are to be done when `n_begun` slices of the schedule are over (TWAP, VWAP); POV: by volume seen."""
+    if parent.kind == POV:
+        return int(min(parent.qty, _share(parent.observed, parent.rate_1e6)))
+    if n_begun >= parent.n_slices:
+        return int(parent.qty)
+    if parent.kind == TWAP:
+        return int(mul_div(parent.qty, n_begun, parent.n_slices))
+    at = float(n_begun) * float(parent.n_parts) / float(parent.n_slices)
+    j = min(int(at), parent.n_parts - 1)
+    share = parent.profile[j] + (parent.profile[j + 1] - parent.profile[j]) * (at - j)
+    return int(max(0, min(int(np.floor(float(parent.qty) * share + 1e-6)), parent.qty)))
+
+
+@inline_kernel
+def _share(lots: int, rate_1e6: int) -> int:
+    """lots * rate, rounded down, without overflow: rate is at most 1."""
+    whole = lots // RATE_1E6
+    return whole * rate_1e6 + (lots - whole * RATE_1E6) * rate_1e6 // RATE_1E6
+
+
+# --- what happens ---------------------------------------------------------------------------------------------------
+
+
+@kernel
+def parent_fill(parent: Any, px: int, lots: int) -> None:
+    """A fill of a child, `lots` at `px` ticks."""
+    parent.filled += lots
+    parent.child_filled += lots
+    notional = float(px) * float(lots)
+    if notional > 4.6e18 or parent.notional > MONEY_MAX - px * lots:
+        # Only the average price is made from this sum; the account's own sums are checked where they are kept.
+        parent.notional = MONEY_MAX
+    else:
+        parent.notional += px * lots
+
+
+@kernel
+def parent_child_ended(parent: Any, kind_reason: int, is_setback: bool, now_ns: int) -> None:
+    """The living child has ended. is_setback: the venue rejected it, or ended it unasked; then wait a little."""
+    parent.child = 0
+    parent.asked_ns = 0
+    if is_setback:
+        parent.n_refused += 1
+        parent.last_reason = kind_reason
+        parent.retry_ns = now_ns + RETRY_NS
+    parent.due_ns = now_ns
+
+
+@kernel
+def parent_refused(parent: Any, reason: int, now_ns: int) -> None:
+    """The gate refused the child or a cancel of it: wait, and end where trading is halted."""
+    parent.n_refused += 1
+    parent.last_reason = reason
+    parent.retry_ns = now_ns + RETRY_NS
+    if reason == KILL_SWITCH or reason == DAILY_LOSS or reason == DRAWDOWN:
+        parent.wish = reason
+    parent.due_ns = now_ns
+
+
+@kernel
+def parent_notice(parent: Any, now_ns: int) -> None:
+    """Something changed: look at it at once."""
+    parent.due_ns = now_ns
+
+
+@kernel
+def parent_trade(parent: Any, lots: int, lot_min: int, now_ns: int) -> bool:
+    """The market traded: a POV parent counts it. Whether it acts earlier for that."""
+    if parent.kind != POV or parent.state != PS_WORKING:
+        return False
+    parent.observed += lots
+    if parent.child != 0 and parent.style == TAKE:
+        return False
+    if parent_target(parent, 0) - parent.filled < lot_min:
+        return False
+    due = max(now_ns, parent.retry_ns)
+    if parent.n_children > 0:
+        due = max(due, parent.sent_ns + parent.every_ns)
+    if due >= parent.due_ns:
+        return False
+    parent.due_ns = due
+    return True
+
+
+# --- the decision ---------------------------------------------------------------------------------------------------
+
+
+@cold_kernel
+def parent_next(parent: Any, now_ns: int, lot_min: int, leaves: int, is_asked: bool, same_px: int) -> int:
+    """What a parent does now: PA_NONE, PA_SEND (the child lies in next_*), PA_CANCEL its child, or PA_END.
+
+    parent: PARENT, mutated; due_ns is when to ask again. leaves: lots of the living child not filled, 0 when none
+    lives. is_asked: a request on the child is in flight. same_px: best price of the own side in ticks, 0 none.
+    """
+    if parent.child != 0:
+        return _with_child(parent, now_ns, leaves, is_asked)
+    left = parent.qty - parent.filled
+    if left <= 0:
+        return _end(parent, SCHEDULE_DONE)
+    if parent.wish != 0:
+        return _end(parent, parent.wish)
+    if left < lot_min:
+        return _end(parent, SCHEDULE_OVER)
+    is_over = now_ns >= parent.end_ns
+    if is_over and (parent.is_final != 0 or parent.state == PS_PAUSED or parent.kind >= POV):
+        return _end(parent, SCHEDULE_OVER)
+    if parent.state == PS_PAUSED:
+        parent.due_ns = parent.end_ns
+        return PA_NONE
+    if parent.retry_ns > now_ns and not is_over:
+        parent.due_ns = min(parent.retry_ns, parent.end_ns)
+        return PA_NONE
+    if is_over:
+        # One last attempt of a schedule, whatever its style: take what is left.
+        parent.is_final = 1
+        return _send(parent, now_ns, left, left, lot_min, TAKE, same_px)
+    if parent.kind == ENGINE_ICEBERG:
+        parent.due_ns = parent.end_ns
+        return _send(parent, now_ns, min(parent.show, left), left, lot_min, POST, same_px)
+    if parent.kind == POV:
+        return _pov(parent, now_ns, left, lot_min, same_px)
+    n_begun = _slice_now(parent, now_ns)
+    parent.due_ns = _slice_ns(parent, n_begun)
+    if n_begun <= parent.slice:
+        return PA_NONE
+    parent.slice = n_begun
+    return _send(parent, now_ns, parent_target(parent, n_begun) - parent.filled, left, lot_min, parent.style, same_px)
+
+
+@kernel
+def _pov(parent: Any, now_ns: int, left: int, lot_min: int, same_px: int) -> int:
+    parent.due_ns = parent.end_ns
+    want = parent_target(parent, 0) - parent.filled
+    if want < lot_min:
+        return PA_NONE
+    if parent.n_children > 0 and now_ns < parent.sent_ns + parent.every_ns:
+        parent.due_ns = min(parent.end_ns, parent.sent_ns + parent.every_ns)
+        return PA_NONE
+    return _send(parent, now_ns, want, left, lot_min, parent.style, same_px)
+
+
+@inline_kernel
+def _end(parent: Any, reason: int) -> int:
+    parent.state = PS_ENDED
+    parent.reason = reason
+    parent.due_ns = NEVER
+    return PA_END
+
+
+@kernel
+def _with_child(parent: Any, now_ns: int, leaves: int, is_asked: bool) -> int:
+    """A child lives: whether it has to go. An immediate one ends by itself and is waited for."""
+    parent.due_ns = NEVER
+    is_resting = parent.next_tif != IOC
+    if not is_resting:
+        return PA_NONE
+    is_turn = False
+    wake = parent.end_ns
+    if parent.kind == POV:
+        is_turn = parent_target(parent, 0) - parent.filled > leaves and now_ns >= parent.sent_ns + parent.every_ns
+    elif parent.kind != ENGINE_ICEBERG:
+        n_begun = _slice_now(parent, now_ns)
+        is_turn = n_begun > parent.slice
+        wake = _slice_ns(parent, n_begun)
+    if not (is_turn or parent.wish != 0 or parent.state == PS_PAUSED or now_ns >= parent.end_ns):
+        parent.due_ns = max(wake, now_ns + 1)
+        return PA_NONE
+    if is_asked or (parent.asked_ns > 0 and now_ns < parent.asked_ns + RETRY_NS):
+        # What was asked may be refused, or never be answered: look again.
+        parent.due_ns = max(now_ns, parent.asked_ns) + RETRY_NS
+        return PA_NONE
+    parent.asked_ns = now_ns
+    parent.due_ns = now_ns + RETRY_NS
+    return PA_CANCEL
+
+
+@kernel
+def _send(parent: Any, now_ns: int, want: int, left: int, lot_min: int, style: int, same_px: int) -> int:
+    """Leave a child of `want` lots in next_*, at most `left`. What would leave a rest too small to send takes it along.
+
+    PA_NONE when nothing can be sent: too little, or no price to rest at.
+    """
+    lots = min(want, left)
+    if lots >= lot_min and left - lots > 0 and left - lots < lot_min:
+        lots = left
+    if lots < lot_min or lots <= 0:
+        if parent.is_final != 0:
+            return _end(parent, SCHEDULE_OVER)
+        return PA_NONE
+    px, kind, tif = parent.px, LIMIT, IOC
+    if parent.kind == ENGINE_ICEBERG:
+        tif = GTC
+    elif style == POST:
+        tif = GTX
+        if same_px > 0:
+            px = same_px if px == 0 or (px - same_px) * parent.side >= 0 else px
+        if px == 0:
+            return PA_NONE
+    elif px == 0:
+        kind = MARKET
+    parent.next_px = px
+    parent.next_lots = lots
+    parent.next_type = kind
+    parent.next_tif = tif
+    parent.sent_ns = now_ns
+    parent.child_filled = 0
+    parent.asked_ns = 0
+    parent.n_children += 1
+    return PA_SEND
+
