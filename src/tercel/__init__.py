@@ -64,6 +64,9 @@ _HOMES = {
     "TRAILING": "tercel.model.commands",
     "ICEBERG": "tercel.model.commands",
     "REDUCE_ONLY": "tercel.model.commands",
+    "TAKE": "tercel.execution.schedule",
+    "POST": "tercel.execution.schedule",
+    "VolumeProfile": "tercel.execution.profile",
 }
 
 __all__ = ["__version__", *sorted(_HOMES)]
@@ -87,6 +90,9 @@ if TYPE_CHECKING:
     from tercel.config import Capacity as Capacity
     from tercel.engine.engine import Engine as Engine
     from tercel.errors import TercelError as TercelError
+    from tercel.execution.profile import VolumeProfile as VolumeProfile
+    from tercel.execution.schedule import POST as POST
+    from tercel.execution.schedule import TAKE as TAKE
     from tercel.features import Atr as Atr
     from tercel.features import Ema as Ema
     from tercel.features import RollingMinMax as RollingMinMax

@@ -43,6 +43,8 @@ class Capacity(msgspec.Struct, frozen=True, kw_only=True):
     timers: pending timers over all strategies.
     executions: fills whose execution ids are remembered, a power of two: one of them that is told again does not count
         again. Beyond, the oldest is forgotten.
+    parents: execution algorithms at work at once. At the maximum a new one is refused with reason `TOO_MANY_PARENTS`;
+        what is known of one that has ended is kept until its place is needed.
     """
 
     depth_ticks: int = 1 << 14
@@ -51,6 +53,7 @@ class Capacity(msgspec.Struct, frozen=True, kw_only=True):
     commands: int = 1 << 10
     timers: int = 1 << 8
     executions: int = 1 << 12
+    parents: int = 1 << 6
 
     def __post_init__(self) -> None:
         """Check every relation between the maxima."""
@@ -60,5 +63,7 @@ class Capacity(msgspec.Struct, frozen=True, kw_only=True):
                 raise ConfigError(f"capacity {name} must be a power of two, found {value}")
         if self.depth_ticks < 64:
             raise ConfigError(f"capacity depth_ticks must be at least 64, found {self.depth_ticks}")
+        if self.parents < 1:
+            raise ConfigError(f"capacity parents must be at least 1, found {self.parents}")
         if self.timers < 1:
             raise ConfigError(f"capacity timers must be at least 1, found {self.timers}")

@@ -68,7 +68,7 @@ def all_entries() -> dict[str, tuple[str, ...]]:
     import tercel
     from tercel.jit import ENTRIES
 
-    for room in ("book", "engine", "features", "orders", "risk", "sim", "strategy", "venues"):
+    for room in ("book", "engine", "execution", "features", "orders", "risk", "sim", "strategy", "venues"):
         package = importlib.import_module(f"{tercel.__name__}.{room}")
         for found in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
             importlib.import_module(found.name)

@@ -10,13 +10,14 @@ from typing import Any
 import numpy as np
 
 from tercel.engine.calls import ON_FILL, ON_ORDER, call_one, view_at
+from tercel.engine.children import child_row, first_answer, late_fill
 from tercel.engine.faults import FAULT_BAD_FILL, FAULT_MONEY_OVERFLOW, fault
 from tercel.engine.losses import loss_limited, mark_loss
 from tercel.jit import cold_kernel, kernel, record, records
 from tercel.model.events import FILL, MAKER
 from tercel.model.instrument import INSTRUMENT
 from tercel.orders.executions import EXECUTION, execution_is_new
-from tercel.orders.lifecycle import ORDER, ST_FREE
+from tercel.orders.lifecycle import ORDER, ST_FREE, ST_PENDING_NEW
 from tercel.orders.positions import POSITION, position_apply_fill
 from tercel.orders.table import (
     OVERFLOW,
@@ -52,11 +53,15 @@ def account_row(base: int, wiring: int, row: Any) -> int:
     if slot < 0:
         ctx.n_late += 1
         if row.kind == FILL:
+            if ctx.n_parents != 0:
+                late_fill(base, row)
             _fill_money(base, row)
         return 0
     order = orders[slot]
     strategy = order.strategy
     reserved = order_reserved(order)
+    if order.state == ST_PENDING_NEW:
+        first_answer(base, order, row)
     status = order_apply(order, row)
     if status & OVERFLOW != 0:
         fault(ctx, FAULT_MONEY_OVERFLOW, int(row.instrument))
@@ -65,6 +70,8 @@ def account_row(base: int, wiring: int, row: Any) -> int:
         ctx.n_late += 1
     ended = order_is_terminal(order)
     _open_size(base, order, reserved, order_reserved(order))
+    if order.parent != 0:
+        child_row(base, order, row, ended)
     if row.kind == FILL:
         _fill_money(base, row)
         if ctx.error != 0:
@@ -152,6 +159,7 @@ def _fill_view(base: int, row: Any, order: Any) -> None:
     view.maker = 1 if row.flags & MAKER != 0 else 0
     view.reason = int(row.reason)
     view.id = row.arg1
+    view.parent = order.parent
     view.price = row.px * instrument.tick_num / instrument.tick_den
     view.qty = row.qty * instrument.lot_num / instrument.lot_den
     view.fee = row.arg0 * instrument.quantum
@@ -177,6 +185,7 @@ def _order_view(base: int, row: Any, order: Any) -> None:
     view.lots = order.qty
     view.filled_lots = order.filled
     view.leaves_lots = order_leaves(order)
+    view.parent = order.parent
     view.price = order.px * instrument.tick_num / instrument.tick_den
     view.qty = order.qty * instrument.lot_num / instrument.lot_den
     view.filled = order.filled * instrument.lot_num / instrument.lot_den

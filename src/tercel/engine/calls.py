@@ -23,7 +23,7 @@ from tercel.strategy.context import CONTEXT, PROPOSAL
 from tercel.strategy.contract import HANDLERS
 from tercel.strategy.views import ORDER_VIEW, VIEW_STRIDE
 
-__all__ = ["call_all", "call_one", "listener_count", "view_at", "wire"]
+__all__ = ["call_all", "call_one", "listener_count", "take_proposals", "view_at", "wire"]
 
 I64 = np.dtype("i8")
 _COUNTS = WIRING.itemsize
@@ -82,6 +82,7 @@ def _refusal_view(base: int, p: Any, reason: int) -> None:
     view.lots = p.qty
     view.filled_lots = 0
     view.leaves_lots = p.qty
+    view.parent = p.parent
     view.price, view.qty, view.filled, view.leaves = 0.0, 0.0, 0.0, 0.0
     if p.kind != NEW:
         view.state = ST_FREE
@@ -106,7 +107,7 @@ def _refusal_view(base: int, p: Any, reason: int) -> None:
 
 
 @cold_kernel
-def _take_proposals(base: int, wiring: int) -> None:
+def take_proposals(base: int, wiring: int) -> None:
     """Judge all proposals in order. A refused one is shown to its strategy, which may propose again; the ring's
     capacity bounds how often."""
     ctx = record(base, CONTEXT)
@@ -135,7 +136,7 @@ def _after(base: int, wiring: int, handler: int, strategy: int, status: int) -> 
     if status != 0:
         _raised(base, handler, strategy)
     else:
-        _take_proposals(base, wiring)
+        take_proposals(base, wiring)
 
 
 @inline_kernel

@@ -20,6 +20,7 @@ from tercel.engine.layout import BLOCK_VERSION, Layout, record_shape, wiring_wor
 from tercel.engine.rows import check_rows
 from tercel.engine.step import FORGET, START, STOP, TIMERS, engine_step
 from tercel.errors import DataError, StrategyError
+from tercel.execution.routing import routes_group
 from tercel.jit import address_of, entry
 from tercel.model.commands import COMMAND
 from tercel.model.events import EVENT
@@ -38,6 +39,12 @@ _ID_BITS = 32
 @entry
 def _book_init(address: int, depth_ticks: int, far_levels: int) -> int:
     return book_init(address, depth_ticks, far_levels)
+
+
+def _underlying(instrument: Instrument) -> tuple[str, ...]:
+    """What instruments share that the router may choose between: the same thing, in the same kind of contract."""
+    thing = (instrument.base, instrument.quote) if instrument.base and instrument.quote else (instrument.symbol,)
+    return (*thing, instrument.kind, str(instrument.contract_value.normalize()))
 
 
 class Engine:
@@ -98,20 +105,25 @@ class Engine:
         head["n_instruments"] = len(self.instruments)
         head["n_strategies"] = len(self.strategies)
         head["next_id"] = (run << _ID_BITS) + 1
-        head["next_timer"] = head["next_mark"] = INT64_MAX
+        head["next_timer"] = head["next_mark"] = head["next_parent"] = INT64_MAX
         head["layout"] = self.layout.digest
         head["commands_max"] = head["proposals_max"] = c.commands
         head["orders_max"] = c.orders
         head["timers_max"] = c.timers
         head["executions_max"] = c.executions
+        head["parents_max"] = c.parents
         for name in ("instruments", "markets", "books", "positions", "risk", "orders", "open", "proposals", "commands",
-                     "refusals", "timers", "state_table", "view", "executions", "execution_heads"):  # fmt: skip
+                     "refusals", "timers", "state_table", "view", "executions", "execution_heads", "parents", "routes",
+                     "ticks"):  # fmt: skip
             head[f"off_{name}"] = self.layout.part(name).offset
         head["book_stride"] = self.layout.part("books").stride
         for i, instrument in enumerate(self.instruments):
             self.view("instruments")[i] = instrument.row()
             self.view("risk")[i] = limit_rows[i]
             _book_init(self.book_address(i), c.depth_ticks, c.far_levels)
+        routes_group(
+            self.view("routes"), [_underlying(i) for i in self.instruments], [i.venue for i in self.instruments]
+        )
         for i, strategy in enumerate(self.strategies):
             strategy.write(self.state(i))
             self.view("state_table")[i] = self.layout.state_offsets[i]

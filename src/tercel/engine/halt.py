@@ -9,6 +9,7 @@ from typing import Any
 
 from tercel.engine.losses import mark_x2
 from tercel.engine.outbox import cancel_open
+from tercel.execution.routing import CLOSED_HALTED, ROUTE
 from tercel.jit import cold_kernel, record, records
 from tercel.model.instrument import INSTRUMENT
 from tercel.model.reasons import KILL_SWITCH
@@ -42,6 +43,8 @@ def resume_row(base: int) -> int:
     risks = records(base + ctx.off_risk, ctx.n_instruments, RISK)
     positions = records(base + ctx.off_positions, ctx.n_instruments, POSITION)
     instruments = records(base + ctx.off_instruments, ctx.n_instruments, INSTRUMENT)
+    routes = records(base + ctx.off_routes, ctx.n_instruments, ROUTE)
     for i in range(ctx.n_instruments):
+        routes[i].closed &= ~CLOSED_HALTED
         gate_resume(risks[i], position_equity(positions[i], instruments[i], mark_x2(base, i)))
     return 0

@@ -13,6 +13,9 @@ import numpy as np
 
 from tercel.book.l2 import book_bytes
 from tercel.config import Capacity
+from tercel.execution.routing import ROUTE
+from tercel.execution.schedule import PARENT
+from tercel.execution.ticks import TICKS
 from tercel.model.commands import COMMAND
 from tercel.model.events import EVENT
 from tercel.model.instrument import INSTRUMENT
@@ -35,7 +38,7 @@ __all__ = [
     "wiring_words",
 ]
 
-BLOCK_VERSION = 2
+BLOCK_VERSION = 3
 N_HANDLERS = len(HANDLERS)
 _LINE = 64
 
@@ -82,6 +85,9 @@ class Layout(msgspec.Struct, frozen=True):
         add("positions", n_instruments, POSITION, POSITION.itemsize)
         add("risk", n_instruments, RISK, RISK.itemsize)
         add("timers", capacity.timers, TIMER_ROW, TIMER_ROW.itemsize)
+        add("parents", capacity.parents, PARENT, PARENT.itemsize)
+        add("routes", n_instruments, ROUTE, ROUTE.itemsize)
+        add("ticks", n_instruments, TICKS, TICKS.itemsize)
         add("open", capacity.orders, np.dtype("i8"), 8)
         add("orders", capacity.orders, ORDER, ORDER.itemsize)
         add("executions", capacity.executions, EXECUTION, EXECUTION.itemsize)

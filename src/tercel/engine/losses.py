@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from tercel.engine.outbox import cancel_open
+from tercel.execution.routing import CLOSED_HALTED, ROUTE
 from tercel.jit import cold_kernel, kernel, record, records
 from tercel.model.commands import REDUCE_ONLY
 from tercel.model.instrument import INSTRUMENT
@@ -50,6 +51,7 @@ def mark_loss(base: int, instrument: int) -> None:
     row = records(base + ctx.off_instruments, ctx.n_instruments, INSTRUMENT)[instrument]
     risk = records(base + ctx.off_risk, ctx.n_instruments, RISK)[instrument]
     if gate_mark(risk, position_equity(position, row, mark_x2(base, instrument)), ctx.now) != 0:
+        records(base + ctx.off_routes, ctx.n_instruments, ROUTE)[instrument].closed |= CLOSED_HALTED
         cancel_open(base, instrument, 0)
     elif risk.halted != 0:
         cancel_open(base, instrument, REDUCE_ONLY)

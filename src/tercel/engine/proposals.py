@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from tercel.engine.children import child_refused, parents_cancel
 from tercel.engine.faults import FAULT_REFUSALS_FULL, fault
 from tercel.engine.losses import loss_limited, mark_loss, mark_x2
 from tercel.engine.outbox import push_command
@@ -25,6 +26,7 @@ from tercel.model.commands import (
     GTX,
     ICEBERG,
     IOC,
+    LEAVE_BY,
     LIMIT,
     LINK,
     MARKET,
@@ -42,6 +44,7 @@ from tercel.model.reasons import (
     BAD_QTY,
     BOOK_NOT_READY,
     COMMAND_RING_FULL,
+    DEADLINE,
     ORDER_NOT_OPEN,
     TOO_MANY_OPEN_ORDERS,
     UNKNOWN_INSTRUMENT,
@@ -163,6 +166,8 @@ def _check_new(base: int, p: Any) -> int:
     ctx = record(base, CONTEXT)
     if p.reason != 0:
         return p.reason
+    if p.deadline != 0 and ctx.now > p.deadline:
+        return DEADLINE
     i = p.instrument
     if i < 0 or i >= ctx.n_instruments:
         return UNKNOWN_INSTRUMENT
@@ -214,6 +219,8 @@ def _approve_new(base: int, p: Any) -> int:
     order.qty = p.qty
     order.arg = p.arg
     order.expire_ns = p.expire_ns
+    order.parent = p.parent
+    order.budget = p.budget
     order.ts_sent = ctx.now
     order.ts_last = ctx.now
     records(base + ctx.off_open, ctx.orders_max, I64)[ctx.n_open] = slot
@@ -229,6 +236,9 @@ def _approve_new(base: int, p: Any) -> int:
     command.flags = p.flags
     command.arg = p.arg
     command.expire_ns = p.expire_ns
+    if p.deadline != 0 and p.tif != GTD:
+        command.expire_ns = p.deadline
+        command.flags = p.flags | LEAVE_BY
     return 0
 
 
@@ -259,6 +269,9 @@ def _request(base: int, p: Any, slot: int) -> int:
     if order.pending != 0 or order.state == ST_UNKNOWN:
         return ORDER_NOT_OPEN
     if p.kind == AMEND:
+        if order.parent != 0:
+            # A child must not outgrow what its algorithm has left.
+            return BAD_ORDER_TYPE
         if p.qty <= 0:
             return BAD_QTY
         if p.px <= 0 and order.px > 0:
@@ -303,22 +316,25 @@ def _check_amend(base: int, p: Any, order: Any, slot: int) -> int:
 
 @cold_kernel
 def _cancel_all(base: int, p: Any) -> int:
-    """A CANCEL for each open order of the asking strategy on the instrument that has no request in flight.
+    """A CANCEL for each open order of the asking strategy on the instrument (-1: all) that has no request in flight.
+    Its execution algorithms there end, too.
 
     Where the ring or the message rate ends, the rest stay as they are and the reason comes back.
     """
     ctx = record(base, CONTEXT)
-    if p.instrument < 0 or p.instrument >= ctx.n_instruments:
+    if p.instrument < -1 or p.instrument >= ctx.n_instruments:
         return UNKNOWN_INSTRUMENT
-    risk = records(base + ctx.off_risk, ctx.n_instruments, RISK)[p.instrument]
+    parents_cancel(base, p.strategy, p.instrument)
+    risks = records(base + ctx.off_risk, ctx.n_instruments, RISK)
     orders = records(base + ctx.off_orders, ctx.orders_max, ORDER)
     slots = records(base + ctx.off_open, ctx.orders_max, I64)
     for i in range(ctx.n_open):
         order = orders[slots[i]]
-        if order.instrument == p.instrument and order.strategy == p.strategy and order.pending == 0:
+        wanted = p.instrument < 0 or order.instrument == p.instrument
+        if wanted and order.strategy == p.strategy and order.pending == 0:
             if ctx.n_commands >= ctx.commands_max:
                 return COMMAND_RING_FULL
-            reason = gate_message(risk, ctx.now)
+            reason = gate_message(risks[order.instrument], ctx.now)
             if reason != 0:
                 return reason
             order.pending = CANCEL
@@ -393,4 +409,6 @@ def take_proposal(base: int, i: int) -> int:
         if known and risk.n_refused == counted:
             count_refusal(risk, reason)
         _refuse(base, p, reason)
+        if p.parent != 0:
+            child_refused(base, p, reason)
     return reason

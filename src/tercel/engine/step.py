@@ -29,6 +29,7 @@ from tercel.engine.calls import (
     listener_count,
     view_at,
 )
+from tercel.engine.children import connection, parents_forget, parents_stop, watch_trade
 from tercel.engine.faults import (
     FAULT_BAD_KIND,
     FAULT_BOOK_FULL,
@@ -38,6 +39,8 @@ from tercel.engine.faults import (
 )
 from tercel.engine.halt import halt_row, resume_row
 from tercel.engine.losses import mark_due, mark_start
+from tercel.engine.parents import parents_due
+from tercel.execution.routing import BUDGET_NS
 from tercel.jit import addressof_record, cold_kernel, entry, inline_kernel, kernel, record, records
 from tercel.model.events import (
     ACK,
@@ -192,11 +195,14 @@ def _other(base: int, wiring: int, row: Any) -> None:
         _signal(base, wiring, row)
     elif kind == DISCONNECT:
         order_lost_all(base, i)
+        connection(base, i, True)
+    elif kind == CONNECT:
+        connection(base, i, False)
     elif kind == HALT:
         halt_row(base, row)
     elif kind == RESUME:
         resume_row(base)
-    elif kind != CONNECT and not (kind >= ADD and kind <= DELETE):
+    elif not (kind >= ADD and kind <= DELETE):
         fault(ctx, FAULT_BAD_KIND, kind)
 
 
@@ -208,6 +214,8 @@ def _trade(base: int, wiring: int, row: Any) -> None:
     market.last_px = row.px
     market.last_lots = row.qty
     market.last_ts = row.ts_recv
+    if ctx.n_watched != 0:
+        watch_trade(base, row)
     if listener_count(wiring, ON_TRADE) > 0:
         view = record(view_at(base, ON_TRADE), TRADE_VIEW)
         view.ts = row.ts_recv
@@ -243,17 +251,27 @@ def _bar(base: int, wiring: int, row: Any) -> None:
 
 @kernel
 def _signal(base: int, wiring: int, row: Any) -> None:
+    """A signal: what its handlers ask for must leave before its deadline, by itself BUDGET_NS after it was made."""
+    ctx = record(base, CONTEXT)
+    deadline = 0
+    if row.qty >= 0:
+        # A row that does not say when it was made counts as made when it came.
+        made = row.ts_exch if row.ts_exch > 0 else row.ts_recv
+        deadline = made + (row.qty if row.qty > 0 else BUDGET_NS)
     view = record(view_at(base, ON_SIGNAL), SIGNAL_VIEW)
     view.ts = row.ts_recv
     view.ts_exch = row.ts_exch
     view.instrument = int(row.instrument)
     view.id = row.id
+    view.deadline = deadline
     # The row holds the bits of two floats; the view's integer fields before them are written, then its bits copied.
     address = addressof_record(view)
-    raw = records(address, 6, I64)
-    raw[4] = row.arg0
-    raw[5] = row.arg1
+    raw = records(address, 7, I64)
+    raw[5] = row.arg0
+    raw[6] = row.arg1
+    ctx.deadline = deadline
     call_all(base, wiring, ON_SIGNAL)
+    ctx.deadline = 0
 
 
 @cold_kernel
@@ -268,13 +286,16 @@ def fire_timers(base: int, wiring: int, before_ns: int) -> int:
         slot = earliest_timer(ctx)
         if ctx.next_timer == ctx.next_mark:
             # At equal times the loss limits look first. A timer ends the stretch in which nothing can happen.
-            due = INT64_MAX
+            due = ctx.next_parent
             if slot >= 0:
-                due = records(base + ctx.off_timers, ctx.timers_max, TIMER_ROW)[slot].deadline
+                due = min(due, records(base + ctx.off_timers, ctx.timers_max, TIMER_ROW)[slot].deadline)
             mark_due(base, min(before_ns, max(due, ctx.next_mark + 1)))
             continue
-        if slot < 0:
-            break
+        if slot < 0 or records(base + ctx.off_timers, ctx.timers_max, TIMER_ROW)[slot].deadline > ctx.next_parent:
+            # After the timers of the same time, so that a strategy may still hold an algorithm back.
+            parents_due(base, wiring)
+            fired += 1
+            continue
         timer = records(base + ctx.off_timers, ctx.timers_max, TIMER_ROW)[slot]
         due = timer.deadline
         strategy = timer.strategy
@@ -362,6 +383,7 @@ def _forget_timers(base: int) -> int:
         timers[i].deadline = 0
     ctx.n_timers = 0
     ctx.next_mark = INT64_MAX
+    parents_forget(base)
     ctx.next_timer = INT64_MAX
     return 0
 
@@ -382,4 +404,6 @@ def _special(base: int, wiring: int, what: int, now_ns: int) -> int:
     else:
         call_all(base, wiring, ON_STOP)
         ctx.started_ns = 0
+        parents_stop(base)
+        earliest_timer(ctx)
     return 0

@@ -9,7 +9,7 @@ import math
 
 import numpy as np
 
-from tercel.execution.parents import PROFILE_MAX
+from tercel.execution.schedule import PROFILE_MAX
 from tercel.features.state import State
 
 __all__ = ["VolumeProfile"]

@@ -2,7 +2,9 @@
 
 A command carries the sequence number of the event that caused it. `arg` depends on the order type: trigger price in
 ticks (STOP, STOP_LIMIT), trailing offset in ticks (TRAILING), displayed size in lots (ICEBERG), the other order's id
-(LINK); otherwise 0. `expire_ns` is the end of a GTD order, otherwise 0. An AMEND carries the new price and new size.
+(LINK); otherwise 0. `expire_ns` is the end of a GTD order; with the flag LEAVE_BY the time by which a NEW must have
+left, which is not for the venue: who would send it later answers REJECT with reason DEADLINE instead; otherwise 0. An
+AMEND carries the new price and new size. Commands of one take have one cause and may go to the venue as one batch.
 """
 
 from __future__ import annotations
@@ -11,8 +13,8 @@ import numpy as np
 
 __all__ = [
     "AMEND", "CANCEL", "CANCEL_ALL", "COMMAND", "COMMAND_NAMES", "COMMAND_VERSION", "FOK", "GTC", "GTD", "GTX",
-    "ICEBERG", "IOC", "LIMIT", "LINK", "MARKET", "NEW", "ORDER_TYPE_NAMES", "REDUCE_ONLY", "STOP", "STOP_LIMIT",
-    "TIF_NAMES", "TRAILING",
+    "ICEBERG", "IOC", "LEAVE_BY", "LIMIT", "LINK", "MARKET", "NEW", "ORDER_TYPE_NAMES", "REDUCE_ONLY", "STOP",
+    "STOP_LIMIT", "TIF_NAMES", "TRAILING",
 ]  # fmt: skip
 
 COMMAND_VERSION = 1
@@ -55,3 +57,4 @@ TIF_NAMES = {GTC: "GTC", IOC: "IOC", FOK: "FOK", GTD: "GTD", GTX: "GTX"}
 REDUCE_ONLY = 1
 OCO = 2
 BRACKET = 4
+LEAVE_BY = 8  #: expire_ns is the time by which the order must have left, not its end at the venue

@@ -17,8 +17,11 @@ counts and a journal segment states for its first row. That leaves one cache lin
 | REJECT, CANCELED, EXPIRED, REFUSED, CANCEL_REJECT, AMEND_REJECT | | size left | order id | | | order side |
 | AMENDED | new price | new size left | order id | | | order side |
 | TIMER | | | timer id | | | |
-| SIGNAL | | | signal id | value, float64 bits | confidence, float64 bits | |
+| SIGNAL | | deadline, ns | signal id | value, float64 bits | confidence, float64 bits | |
 | HALT, RESUME | | | | | | |
+
+The deadline of a SIGNAL counts from ts_exch, when it was made (from ts_recv where that is 0); 0 is 25 ms, negative is
+none.
 
 `ts_exch` is when the venue says it happened, `ts_recv` when the strategy could know; both int64 ns since the epoch.
 """

@@ -16,7 +16,7 @@ BAD_QTY, BAD_PRICE, UNKNOWN_INSTRUMENT, UNKNOWN_ORDER, ORDER_NOT_OPEN, COMMAND_R
 OFF_LOT_GRID, OFF_TICK_GRID, MIN_NOTIONAL, BAD_ORDER_TYPE, BOOK_NOT_READY, NOT_REDUCING = 20, 21, 22, 23, 24, 25
 # The live driver: orders it did not let out, and why it halted.
 NOT_ARMED, NOT_RECONCILED, ENDLESS_ANSWERS = 40, 41, 42
-DEADLINE, LOW_CONFIDENCE, NO_SUITABLE_VENUE, TOO_MANY_PARENTS, BAD_SCHEDULE, UNKNOWN_PARENT = range(26, 32)
+DEADLINE, LOW_CONFIDENCE, NO_SUITABLE_VENUE, TOO_MANY_PARENTS, BAD_SCHEDULE = range(26, 31)
 # The venue.
 WOULD_TAKE, FOK_UNFILLABLE, VENUE_RATE_LIMIT, VENUE_UNKNOWN_ORDER, VENUE_REDUCE_ONLY, VENUE_SELF_TRADE = range(50, 56)
 WOULD_TRIGGER, NO_LIQUIDITY, VENUE_FULL, VENUE_DUPLICATE = 56, 57, 58, 59
@@ -66,7 +66,6 @@ REASONS: dict[int, tuple[str, str]] = {
     NO_SUITABLE_VENUE: ("no_suitable_venue", "no venue has size at the price asked for and may be traded on"),
     TOO_MANY_PARENTS: ("too_many_parents", "more execution algorithms at work than the capacity parents"),
     BAD_SCHEDULE: ("bad_schedule", "duration, slices, rate, profile or style of an execution algorithm cannot be"),
-    UNKNOWN_PARENT: ("unknown_parent", "no execution algorithm of that id is at work for this strategy"),
     WOULD_TAKE: ("would_take", "a post-only order would have traded at once"),
     FOK_UNFILLABLE: ("fok_unfillable", "a fill-or-kill order could not fill whole"),
     VENUE_RATE_LIMIT: ("venue_rate_limit", "the venue's own message limit was reached"),

@@ -352,7 +352,7 @@ def simulate(venue: int, base: int, wiring: int, rows: int, n: int, final: int) 
             if status != DONE:
                 return status
         wake = min(ctx.next_timer, _answer_due(venue, head.response_head))
-        if head.feed_handlers != 0:
+        if head.feed_handlers != 0 or ctx.n_watched != 0:
             row_ts = _next_local_row(rows, head.i_local, n)
             if row_ts == INT64_MAX and final == 0:
                 return NEED_ROWS

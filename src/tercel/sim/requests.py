@@ -102,7 +102,8 @@ def _place(order: Any, command: Any) -> int:
     order.show = 0
     order.arg = command.arg
     order.peak = 0
-    order.expire_ns = command.expire_ns
+    # With LEAVE_BY it is a deadline of the sender, which is over once the order is here.
+    order.expire_ns = command.expire_ns if command.tif == GTD else 0
     order.state = HELD
     order.parent = 0
     order.sibling = 0

@@ -1,9 +1,10 @@
-"""The context: the head of the state block, and what a strategy may ask of it and do through it.
+"""The context: what a strategy may ask of the state block and do through it.
 
 Every function of `METHODS` is a method of `ctx` in a handler, compiled and interpreted alike. Reading is direct: the
 records lie in the block, at offsets the head states. Doing is by proposal: `ctx.buy` writes a PROPOSAL and returns the
 order's id; when the handler has returned, the engine passes each proposal through the risk gate, and it becomes a
-COMMAND or a REFUSED row that the strategy sees in on_order. Nothing here talks to a venue.
+COMMAND or a REFUSED row that the strategy sees in on_order. The records are in `block`, the methods that work an order
+in `executing` and `placing`. Nothing here talks to a venue.
 """
 
 from __future__ import annotations
@@ -13,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from tercel.book.l2 import BOOK_SIDE, NO_KEY, book_level, book_next
+from tercel.book.l2 import BOOK_SIDE, NO_KEY, SIDES_AT, book_level, book_next
 from tercel.features.state import StateView
-from tercel.jit import addressof_record, inline_kernel, interpreted, kernel, records, register_methods
+from tercel.jit import addressof_record, interpreted, kernel, records, register_methods
 from tercel.model.commands import (
     AMEND,
     BRACKET,
@@ -37,104 +38,34 @@ from tercel.model.commands import (
     TRAILING,
 )
 from tercel.model.events import BUY, SELL
-from tercel.model.instrument import INSTRUMENT
 from tercel.model.reasons import BAD_PRICE, BAD_QTY, OFF_LOT_GRID, OFF_TICK_GRID
 from tercel.orders.lifecycle import ORDER
-from tercel.orders.positions import POSITION
 from tercel.orders.table import order_find, order_leaves
-
-__all__ = ["CONTEXT", "INT64_MAX", "MARKET_ROW", "METHODS", "PROPOSAL", "TIMER_ROW", "ContextView"]
-
-_MARKER = "_Context"
-
-#: The head of the state block. now: int64 ns, the time of the row being processed. seq: rows seen since birth.
-#: strategy: whose handler runs. next_id: the next order id, a pure function of run and counter. off_*: byte offsets
-#: from the head. n_*: counts; *_max: capacities. next_timer: earliest deadline of a timer or of next_mark, int64 max
-#: when none. next_mark: when equity is looked at next for the loss limits, int64 max when they are off. started_ns:
-#: when on_start was called, 0 before that and after on_stop. layout: a
-#: digest of what lies where, so that a snapshot of another engine is known. n_executions: fills with an execution id
-#: counted; n_duplicates: FILL rows that told of one of them again and were dropped.
-CONTEXT = np.dtype(
-    [
-        (name, "i8")
-        for name in (
-            "version size now seq strategy n_instruments n_strategies next_id next_timer started_ns halted "
-            "n_proposals proposals_max n_commands commands_max n_timers timers_max n_open orders_max "
-            "error error_arg n_refused gross_notional any_open "
-            "off_instruments off_markets off_books book_stride off_positions off_risk off_orders off_open "
-            "off_proposals off_commands off_refusals off_timers off_states off_state_table off_view "
-            "n_emitted n_fills n_late next_mark layout "
-            "off_executions off_execution_heads executions_max n_executions n_duplicates"
-        ).split()
-    ]
-    + [(_MARKER, "u1")],
-    align=True,
+from tercel.strategy import executing, placing
+from tercel.strategy.block import (
+    AT_MARKET,
+    CONTEXT,
+    INT64_MAX,
+    MARKER,
+    MARKET_ROW,
+    PROPOSAL,
+    TIMER_ROW,
+    earliest_timer,
+    grid,
+    instrument_row,
+    market_row,
+    off,
+    order,
+    position_row,
+    propose,
+    set_timer_at,
+    top_ticks,
 )
 
-#: What is known of an instrument's price beside its book: the last quote, trade or bar. px in ticks, 0 before the
-#: first; last_ts int64 ns.
-MARKET_ROW = np.dtype(
-    [
-        ("bid_px", "i8"),
-        ("bid_lots", "i8"),
-        ("ask_px", "i8"),
-        ("ask_lots", "i8"),
-        ("last_px", "i8"),
-        ("last_lots", "i8"),
-        ("last_ts", "i8"),
-        ("mark_px", "i8"),
-    ],
-    align=True,
-)
-
-#: What a strategy asks for, before the gate. A type of its own, so that an unchecked order cannot be sent.
-PROPOSAL = np.dtype(
-    [
-        (name, "i8")
-        for name in "id instrument strategy kind side type tif flags px qty arg expire_ns reason spare".split()
-    ],
-    align=True,
-)
-
-#: A pending timer; slot is free when deadline is 0. period 0: fires once.
-TIMER_ROW = np.dtype([("deadline", "i8"), ("period", "i8"), ("strategy", "i8"), ("id", "i8")], align=True)
-
-_SIDES = 64
-_OFF_GRID, _NO_SIZE = -1, -2
-INT64_MAX = (1 << 63) - 1
-#: The limit of an order that has none. No price a book can show: a limit of 0.0, which is what `ctx.best_ask` says of
-#: an empty side, is refused as BAD_PRICE and never becomes a market order.
-AT_MARKET = float("-inf")
-
-
-@inline_kernel
-def _instrument(ctx: Any, instrument: int) -> Any:
-    if instrument < 0 or instrument >= ctx.n_instruments:
-        raise IndexError("the run has no instrument of that number")
-    return records(addressof_record(ctx) + ctx.off_instruments, 32767, INSTRUMENT)[instrument]
-
-
-@inline_kernel
-def _market(ctx: Any, instrument: int) -> Any:
-    return records(addressof_record(ctx) + ctx.off_markets, 32767, MARKET_ROW)[instrument]
-
-
-@inline_kernel
-def _position(ctx: Any, instrument: int) -> Any:
-    if instrument < 0 or instrument >= ctx.n_instruments:
-        raise IndexError("the run has no instrument of that number")
-    return records(addressof_record(ctx) + ctx.off_positions, 32767, POSITION)[instrument]
-
-
-@inline_kernel
-def top_ticks(base: int, ctx: Any, instrument: int, k: int) -> int:
-    """The best price of side k (0 bids, 1 asks) in ticks: the book's, else the last quote's; 0 when there is none."""
-    book = base + ctx.off_books + instrument * ctx.book_stride
-    key = records(book + _SIDES, 2, BOOK_SIDE)[k].best
-    if key != NO_KEY:
-        return key if k == 0 else -key
-    market = records(base + ctx.off_markets, 32767, MARKET_ROW)[instrument]
-    return market.bid_px if k == 0 else market.ask_px
+__all__ = [
+    "CONTEXT", "INT64_MAX", "MARKET_ROW", "METHODS", "PROPOSAL", "TIMER_ROW", "ContextView", "earliest_timer",
+    "top_ticks",
+]  # fmt: skip
 
 
 # --- reading ------------------------------------------------------------------------------------------------------
@@ -142,43 +73,43 @@ def top_ticks(base: int, ctx: Any, instrument: int, k: int) -> int:
 
 def best_bid_ticks(ctx: Any, instrument: int) -> int:
     """Best bid in ticks, 0 when there is none."""
-    _instrument(ctx, instrument)
+    instrument_row(ctx, instrument)
     return top_ticks(addressof_record(ctx), ctx, instrument, 0)
 
 
 def best_ask_ticks(ctx: Any, instrument: int) -> int:
     """Best ask in ticks, 0 when there is none."""
-    _instrument(ctx, instrument)
+    instrument_row(ctx, instrument)
     return top_ticks(addressof_record(ctx), ctx, instrument, 1)
 
 
 def best_bid(ctx: Any, instrument: int) -> float:
     """Best bid price, 0.0 when there is none."""
-    row = _instrument(ctx, instrument)
+    row = instrument_row(ctx, instrument)
     return top_ticks(addressof_record(ctx), ctx, instrument, 0) * row.tick_num / row.tick_den
 
 
 def best_ask(ctx: Any, instrument: int) -> float:
     """Best ask price, 0.0 when there is none."""
-    row = _instrument(ctx, instrument)
+    row = instrument_row(ctx, instrument)
     return top_ticks(addressof_record(ctx), ctx, instrument, 1) * row.tick_num / row.tick_den
 
 
 def mid(ctx: Any, instrument: int) -> float:
     """Half way between best bid and best ask; the last price where a side is missing; 0.0 before any price."""
-    row = _instrument(ctx, instrument)
+    row = instrument_row(ctx, instrument)
     base = addressof_record(ctx)
     bid, ask = top_ticks(base, ctx, instrument, 0), top_ticks(base, ctx, instrument, 1)
     if bid > 0 and ask > 0:
         # A product rather than a quotient: it may be one unit in the last place off the nearest float, and is three
         # times as fast, in the one call that nearly every quoting strategy makes for every event.
         return (bid + ask) * (0.5 * row.tick)
-    return _market(ctx, instrument).last_px * row.tick_num / row.tick_den
+    return market_row(ctx, instrument).last_px * row.tick_num / row.tick_den
 
 
 def spread(ctx: Any, instrument: int) -> float:
     """Best ask minus best bid; 0.0 where a side is missing."""
-    row = _instrument(ctx, instrument)
+    row = instrument_row(ctx, instrument)
     base = addressof_record(ctx)
     bid, ask = top_ticks(base, ctx, instrument, 0), top_ticks(base, ctx, instrument, 1)
     if bid > 0 and ask > 0:
@@ -188,8 +119,8 @@ def spread(ctx: Any, instrument: int) -> float:
 
 def last_price(ctx: Any, instrument: int) -> float:
     """Price of the last trade or bar, 0.0 before the first."""
-    row = _instrument(ctx, instrument)
-    return _market(ctx, instrument).last_px * row.tick_num / row.tick_den
+    row = instrument_row(ctx, instrument)
+    return market_row(ctx, instrument).last_px * row.tick_num / row.tick_den
 
 
 def _size_at(ctx: Any, instrument: int, side: int, px: int) -> int:
@@ -198,36 +129,36 @@ def _size_at(ctx: Any, instrument: int, side: int, px: int) -> int:
 
 def bid_qty(ctx: Any, instrument: int) -> float:
     """Size at the best bid."""
-    row = _instrument(ctx, instrument)
+    row = instrument_row(ctx, instrument)
     base = addressof_record(ctx)
     book = base + ctx.off_books + instrument * ctx.book_stride
-    key = records(book + _SIDES, 2, BOOK_SIDE)[0].best
-    lots = book_level(book, BUY, key) if key != NO_KEY else _market(ctx, instrument).bid_lots
+    key = records(book + SIDES_AT, 2, BOOK_SIDE)[0].best
+    lots = book_level(book, BUY, key) if key != NO_KEY else market_row(ctx, instrument).bid_lots
     return lots * row.lot_num / row.lot_den
 
 
 def ask_qty(ctx: Any, instrument: int) -> float:
     """Size at the best ask."""
-    row = _instrument(ctx, instrument)
+    row = instrument_row(ctx, instrument)
     base = addressof_record(ctx)
     book = base + ctx.off_books + instrument * ctx.book_stride
-    key = records(book + _SIDES, 2, BOOK_SIDE)[1].best
-    lots = book_level(book, SELL, -key) if key != NO_KEY else _market(ctx, instrument).ask_lots
+    key = records(book + SIDES_AT, 2, BOOK_SIDE)[1].best
+    lots = book_level(book, SELL, -key) if key != NO_KEY else market_row(ctx, instrument).ask_lots
     return lots * row.lot_num / row.lot_den
 
 
 def qty_at(ctx: Any, instrument: int, side: int, px: int) -> float:
     """Size at a price in ticks on one side of the book (tc.BUY bids, tc.SELL asks)."""
-    row = _instrument(ctx, instrument)
+    row = instrument_row(ctx, instrument)
     book = addressof_record(ctx) + ctx.off_books + instrument * ctx.book_stride
     return book_level(book, side, px) * row.lot_num / row.lot_den
 
 
 def imbalance(ctx: Any, instrument: int, levels: int = 1) -> float:
     """(bids - asks) / (bids + asks) over the best `levels` levels of each side, in [-1, 1]; 0.0 for an empty book."""
-    _instrument(ctx, instrument)
+    instrument_row(ctx, instrument)
     book = addressof_record(ctx) + ctx.off_books + instrument * ctx.book_stride
-    sides = records(book + _SIDES, 2, BOOK_SIDE)
+    sides = records(book + SIDES_AT, 2, BOOK_SIDE)
     bid_key, ask_key = sides[0].best, sides[1].best
     bids = book_level(book, BUY, bid_key) if bid_key != NO_KEY else 0
     asks = book_level(book, SELL, -ask_key) if ask_key != NO_KEY else 0
@@ -255,31 +186,31 @@ def _below_best(book: int, k: int, key: int, n_levels: int) -> int:
 
 def position(ctx: Any, instrument: int) -> float:
     """The position, negative when short, in the instrument's unit of size."""
-    lots = _position(ctx, instrument).position
-    row = _instrument(ctx, instrument)
+    lots = position_row(ctx, instrument).position
+    row = instrument_row(ctx, instrument)
     return lots * row.lot_num / row.lot_den
 
 
 def position_lots(ctx: Any, instrument: int) -> int:
     """The position in lots, negative when short."""
-    return _position(ctx, instrument).position
+    return position_row(ctx, instrument).position
 
 
 def to_price(ctx: Any, instrument: int, px: int) -> float:
     """Ticks as a price."""
-    row = _instrument(ctx, instrument)
+    row = instrument_row(ctx, instrument)
     return px * row.tick_num / row.tick_den
 
 
 def to_ticks(ctx: Any, instrument: int, price: float) -> int:
     """A price as the nearest whole number of ticks."""
-    row = _instrument(ctx, instrument)
+    row = instrument_row(ctx, instrument)
     return int(np.floor(price * row.tick_den / row.tick_num + 0.5))
 
 
 def to_lots(ctx: Any, instrument: int, qty: float) -> int:
     """A quantity as the nearest whole number of lots."""
-    row = _instrument(ctx, instrument)
+    row = instrument_row(ctx, instrument)
     return int(np.floor(qty * row.lot_den / row.lot_num + 0.5))
 
 
@@ -320,79 +251,6 @@ def leaves_lots(ctx: Any, id: int) -> int:
 # --- doing --------------------------------------------------------------------------------------------------------
 
 
-@kernel
-def _propose(
-    ctx: Any, kind: int, id: int, instrument: int, side: int, lots: int, px: int, type: int, tif: int, flags: int,
-    arg: int, expire_ns: int, reason: int,
-) -> int:  # fmt: skip
-    """Write one proposal; a NEW one takes the next order id. Returns the id."""
-    if ctx.n_proposals >= ctx.proposals_max:
-        raise OverflowError("more orders for one event than the capacity 'commands'")
-    row = records(addressof_record(ctx) + ctx.off_proposals, ctx.proposals_max, PROPOSAL)[ctx.n_proposals]
-    ctx.n_proposals += 1
-    if kind == NEW:
-        id = ctx.next_id
-        ctx.next_id += 1
-    row.id = id
-    row.instrument = instrument
-    row.strategy = ctx.strategy
-    row.kind = kind
-    row.side = side
-    row.type = type
-    row.tif = tif
-    row.flags = flags
-    row.px = px
-    row.qty = lots
-    row.arg = arg
-    row.expire_ns = expire_ns
-    row.reason = reason
-    return id
-
-
-@inline_kernel
-def _grid(value: float, num: float, den: float) -> int:
-    """`value` in whole steps num/den; _OFF_GRID by more than a float's blur, _NO_SIZE below 0 or no number."""
-    steps = value * den / num
-    whole = np.floor(steps + 0.5)
-    if not (abs(whole) < 9.0e18):
-        return _NO_SIZE
-    if abs(steps - whole) > 1e-5:
-        return _OFF_GRID
-    return int(whole) if whole >= 0.0 else _NO_SIZE
-
-
-@inline_kernel
-def _off(value: int, off_grid: int, bad: int) -> int:
-    """The reason for which a result of `_grid` is refused, 0 for a good one."""
-    if value >= 0:
-        return 0
-    return off_grid if value == _OFF_GRID else bad
-
-
-@kernel
-def _order(
-    ctx: Any, instrument: int, side: int, qty: float, limit: float, type: int, tif: int, flags: int, trigger: float,
-    show: float, expire_ns: int,
-) -> int:  # fmt: skip
-    """Prices and sizes as floats to a NEW proposal; a value off its grid is proposed as refused, never rounded."""
-    row = _instrument(ctx, instrument)
-    lots = _grid(qty, row.lot_num, row.lot_den)
-    px = 0
-    if limit != AT_MARKET:
-        px = _grid(limit, row.tick_num, row.tick_den)
-    arg = 0
-    if type == ICEBERG:
-        arg = _grid(show, row.lot_num, row.lot_den)
-    elif trigger != 0.0:
-        arg = _grid(trigger, row.tick_num, row.tick_den)
-    reason = _off(lots, OFF_LOT_GRID, BAD_QTY)
-    if reason == 0:
-        reason = _off(px, OFF_TICK_GRID, BAD_PRICE)
-    if reason == 0:
-        reason = _off(arg, OFF_LOT_GRID, BAD_QTY) if type == ICEBERG else _off(arg, OFF_TICK_GRID, BAD_PRICE)
-    return _propose(ctx, NEW, 0, instrument, side, lots, px, type, tif, flags, arg, expire_ns, reason)
-
-
 def buy(
     ctx: Any, instrument: int, qty: float, limit: float = AT_MARKET, tif: int = GTC, reduce_only: bool = False
 ) -> int:
@@ -401,7 +259,7 @@ def buy(
     A price off the tick grid or a size off the lot grid is refused by name (OFF_TICK_GRID, OFF_LOT_GRID).
     """
     kind = LIMIT if limit != AT_MARKET else MARKET
-    return _order(ctx, instrument, BUY, qty, limit, kind, tif, REDUCE_ONLY if reduce_only else 0, 0.0, 0.0, 0)
+    return order(ctx, instrument, BUY, qty, limit, kind, tif, REDUCE_ONLY if reduce_only else 0, 0.0, 0.0, 0)
 
 
 def sell(
@@ -409,52 +267,52 @@ def sell(
 ) -> int:
     """Sell `qty`: at `limit` or better, at market where no limit is given. Returns the order id."""
     kind = LIMIT if limit != AT_MARKET else MARKET
-    return _order(ctx, instrument, SELL, qty, limit, kind, tif, REDUCE_ONLY if reduce_only else 0, 0.0, 0.0, 0)
+    return order(ctx, instrument, SELL, qty, limit, kind, tif, REDUCE_ONLY if reduce_only else 0, 0.0, 0.0, 0)
 
 
 def post(ctx: Any, instrument: int, side: int, qty: float, price: float) -> int:
     """A post-only limit order (GTX): rejected by the venue rather than taking. Returns the order id."""
-    return _order(ctx, instrument, side, qty, price, LIMIT, GTX, 0, 0.0, 0.0, 0)
+    return order(ctx, instrument, side, qty, price, LIMIT, GTX, 0, 0.0, 0.0, 0)
 
 
 def buy_until(ctx: Any, instrument: int, qty: float, limit: float, expire_ns: int) -> int:
     """Buy at `limit` or better until the time `expire_ns` (GTD). Returns the order id."""
-    return _order(ctx, instrument, BUY, qty, limit, LIMIT, GTD, 0, 0.0, 0.0, expire_ns)
+    return order(ctx, instrument, BUY, qty, limit, LIMIT, GTD, 0, 0.0, 0.0, expire_ns)
 
 
 def sell_until(ctx: Any, instrument: int, qty: float, limit: float, expire_ns: int) -> int:
     """Sell at `limit` or better until the time `expire_ns` (GTD). Returns the order id."""
-    return _order(ctx, instrument, SELL, qty, limit, LIMIT, GTD, 0, 0.0, 0.0, expire_ns)
+    return order(ctx, instrument, SELL, qty, limit, LIMIT, GTD, 0, 0.0, 0.0, expire_ns)
 
 
 def stop(ctx: Any, instrument: int, side: int, qty: float, trigger: float, limit: float = AT_MARKET,
          reduce_only: bool = False) -> int:  # fmt: skip
     """A stop order: when the last trade reaches `trigger` it becomes a market order, or a limit order at `limit`."""
     kind = STOP_LIMIT if limit != AT_MARKET else STOP
-    return _order(ctx, instrument, side, qty, limit, kind, GTC, REDUCE_ONLY if reduce_only else 0, trigger, 0.0, 0)
+    return order(ctx, instrument, side, qty, limit, kind, GTC, REDUCE_ONLY if reduce_only else 0, trigger, 0.0, 0)
 
 
 def trailing(ctx: Any, instrument: int, side: int, qty: float, offset: float, reduce_only: bool = False) -> int:
     """A trailing stop: its trigger follows the best trade price since it was accepted at a distance of `offset`."""
     flags = REDUCE_ONLY if reduce_only else 0
-    return _order(ctx, instrument, side, qty, AT_MARKET, TRAILING, GTC, flags, offset, 0.0, 0)
+    return order(ctx, instrument, side, qty, AT_MARKET, TRAILING, GTC, flags, offset, 0.0, 0)
 
 
 def iceberg(ctx: Any, instrument: int, side: int, qty: float, limit: float, show: float) -> int:
     """A limit order that displays only `show` at a time; each new slice queues at the end of its level."""
-    return _order(ctx, instrument, side, qty, limit, ICEBERG, GTC, 0, 0.0, show, 0)
+    return order(ctx, instrument, side, qty, limit, ICEBERG, GTC, 0, 0.0, show, 0)
 
 
 def order_lots(ctx: Any, instrument: int, side: int, lots: int, px: int, tif: int = GTC, type: int = LIMIT,
                flags: int = 0, arg: int = 0, expire_ns: int = 0) -> int:  # fmt: skip
     """Any order in exact integers: lots, ticks, and `arg` and `flags` as on a COMMAND row. Returns the order id."""
-    _instrument(ctx, instrument)
-    return _propose(ctx, NEW, 0, instrument, side, lots, px, type, tif, flags, arg, expire_ns, 0)
+    instrument_row(ctx, instrument)
+    return propose(ctx, NEW, 0, instrument, side, lots, px, type, tif, flags, arg, expire_ns, 0)
 
 
 def cancel(ctx: Any, id: int) -> int:
     """Ask the venue to cancel an order. Refused by name when it has ended or a request on it is in flight."""
-    return _propose(ctx, CANCEL, id, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
+    return propose(ctx, CANCEL, id, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
 
 
 def amend(ctx: Any, id: int, qty: float, limit: float) -> int:
@@ -462,45 +320,49 @@ def amend(ctx: Any, id: int, qty: float, limit: float) -> int:
     orders = records(addressof_record(ctx) + ctx.off_orders, ctx.orders_max, ORDER)
     slot = order_find(orders, ctx.orders_max, id)
     if slot < 0:
-        return _propose(ctx, AMEND, id, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
+        return propose(ctx, AMEND, id, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
     instrument = orders[slot].instrument
-    row = _instrument(ctx, instrument)
-    lots = _grid(qty, row.lot_num, row.lot_den)
-    px = _grid(limit, row.tick_num, row.tick_den)
-    reason = _off(lots, OFF_LOT_GRID, BAD_QTY)
+    row = instrument_row(ctx, instrument)
+    lots = grid(qty, row.lot_num, row.lot_den)
+    px = grid(limit, row.tick_num, row.tick_den)
+    reason = off(lots, OFF_LOT_GRID, BAD_QTY)
     if reason == 0:
-        reason = _off(px, OFF_TICK_GRID, BAD_PRICE)
-    return _propose(ctx, AMEND, id, instrument, 0, lots, px, 0, 0, 0, 0, 0, reason)
+        reason = off(px, OFF_TICK_GRID, BAD_PRICE)
+    return propose(ctx, AMEND, id, instrument, 0, lots, px, 0, 0, 0, 0, 0, reason)
 
 
 def amend_lots(ctx: Any, id: int, lots: int, px: int) -> int:
     """As `amend`, in exact integers."""
-    return _propose(ctx, AMEND, id, 0, 0, lots, px, 0, 0, 0, 0, 0, 0)
+    return propose(ctx, AMEND, id, 0, 0, lots, px, 0, 0, 0, 0, 0, 0)
 
 
-def cancel_all(ctx: Any, instrument: int) -> int:
-    """Ask the venue to cancel every open order of this strategy on an instrument."""
-    _instrument(ctx, instrument)
-    return _propose(ctx, CANCEL_ALL, 0, instrument, 0, 0, 0, 0, 0, 0, 0, 0, 0)
+def cancel_all(ctx: Any, instrument: int = -1) -> int:
+    """Cancel every open order of this strategy on an instrument, on all where none is named, and its algorithms there.
+
+    The cancels of one event leave together, so that a venue that takes a batch gets one.
+    """
+    if instrument != -1:
+        instrument_row(ctx, instrument)
+    return propose(ctx, CANCEL_ALL, 0, instrument, 0, 0, 0, 0, 0, 0, 0, 0, 0)
 
 
 def close(ctx: Any, instrument: int) -> int:
     """Flatten the position at market, reduce-only. Returns the order id, 0 when flat."""
-    lots = _position(ctx, instrument).position
+    lots = position_row(ctx, instrument).position
     if lots == 0:
         return 0
     side = SELL if lots > 0 else BUY
-    return _propose(ctx, NEW, 0, instrument, side, abs(lots), 0, MARKET, IOC, REDUCE_ONLY, 0, 0, 0)
+    return propose(ctx, NEW, 0, instrument, side, abs(lots), 0, MARKET, IOC, REDUCE_ONLY, 0, 0, 0)
 
 
 def one_cancels_other(ctx: Any, first: int, second: int) -> int:
     """Link two orders of one instrument: when one fills, the venue cancels the other."""
-    return _propose(ctx, LINK, first, 0, 0, 0, 0, 0, 0, OCO, second, 0, 0)
+    return propose(ctx, LINK, first, 0, 0, 0, 0, 0, 0, OCO, second, 0, 0)
 
 
 def bracket(ctx: Any, parent: int, child: int) -> int:
     """Hang `child` on `parent`: the child is held by the venue until the parent has filled, and ends if it does not."""
-    return _propose(ctx, LINK, child, 0, 0, 0, 0, 0, 0, BRACKET, parent, 0, 0)
+    return propose(ctx, LINK, child, 0, 0, 0, 0, 0, 0, BRACKET, parent, 0, 0)
 
 
 def set_timer(ctx: Any, after_ns: int, id: int = 0, every_ns: int = 0) -> int:
@@ -521,38 +383,6 @@ def cancel_timer(ctx: Any, id: int) -> int:
     return dropped
 
 
-@kernel
-def set_timer_at(ctx: Any, due_ns: int, id: int, every_ns: int) -> int:
-    """Call on_timer at `due_ns`, then every `every_ns` where that is positive."""
-    if due_ns <= 0 or every_ns < 0:
-        raise ValueError("a timer needs a positive time and a period that is not negative")
-    timers = records(addressof_record(ctx) + ctx.off_timers, ctx.timers_max, TIMER_ROW)
-    for i in range(ctx.timers_max):
-        if timers[i].deadline == 0:
-            timers[i].deadline = due_ns
-            timers[i].period = every_ns
-            timers[i].strategy = ctx.strategy
-            timers[i].id = id
-            ctx.n_timers += 1
-            if due_ns < ctx.next_timer:
-                ctx.next_timer = due_ns
-            return 0
-    raise OverflowError("more timers than the capacity 'timers'")
-
-
-@kernel
-def earliest_timer(ctx: Any) -> int:
-    """Find the earliest deadline anew. Returns the timer's slot, -1 without one; ties go to the lower slot."""
-    timers = records(addressof_record(ctx) + ctx.off_timers, ctx.timers_max, TIMER_ROW)
-    best, slot = INT64_MAX, -1
-    if ctx.n_timers > 0:
-        for i in range(ctx.timers_max):
-            if timers[i].deadline != 0 and timers[i].deadline < best:
-                best, slot = timers[i].deadline, i
-    ctx.next_timer = min(best, ctx.next_mark)
-    return slot
-
-
 #: Name -> function: the methods of `ctx`, and the page of the documentation that lists them.
 METHODS = {
     function.__name__: function
@@ -561,10 +391,11 @@ METHODS = {
         best_ask_ticks, position, position_lots, to_price, to_ticks, to_lots, order_state, is_open, is_pending,
         order_px, leaves_lots, buy, sell, post, buy_until, sell_until, stop, trailing, iceberg, order_lots, cancel,
         amend, amend_lots, cancel_all, close, one_cancels_other, bracket, set_timer, cancel_timer,
+        *executing.METHODS, *placing.METHODS,
     )
 }  # fmt: skip
 
-register_methods(_MARKER, METHODS)
+register_methods(MARKER, METHODS)
 
 
 class ContextView(StateView):

@@ -74,20 +74,23 @@ BAR_VIEW = _view(
 )
 #: on_timer: `due` is when it was to fire, id what the strategy called it.
 TIMER_VIEW = _view("_TimerView", "ts due id", "")
-#: on_fill: `order` is the order's id, fee in settlement currency, position after the fill, leaves what is left.
+#: on_fill: `order` is the order's id, fee in settlement currency, position after the fill, leaves what is left. parent:
+#: the execution algorithm that sent the order, 0 none.
 FILL_VIEW = _view(
     "_FillView",
-    "ts ts_exch instrument order side px lots maker reason id",
+    "ts ts_exch instrument order side px lots maker reason id parent",
     "price qty fee position leaves",
 )
-#: on_order: every answer about an order, refusals of the own gate among them. kind: the EVENT kind. state: see orders.
+#: on_order: every answer about an order, refusals of the own gate among them, and the end of an execution algorithm
+#: (then parent is id). kind: the EVENT kind. state: see orders.
 ORDER_VIEW = _view(
     "_OrderView",
-    "ts ts_exch instrument id side kind state reason px lots filled_lots leaves_lots",
+    "ts ts_exch instrument id side kind state reason px lots filled_lots leaves_lots parent",
     "price qty filled leaves",
 )
-#: on_signal: an opinion that arrived as a row.
-SIGNAL_VIEW = _view("_SignalView", "ts ts_exch instrument id", "value confidence")
+#: on_signal: an opinion that arrived as a row. ts_exch is when it was made; deadline is by when what it causes must
+#: leave, 0 for none.
+SIGNAL_VIEW = _view("_SignalView", "ts ts_exch instrument id deadline", "value confidence")
 
 #: Bytes each handler's view has to itself in the state block: a refusal shown in the middle of on_book must not write
 #: over what the next strategy is to see, and what never changes on a view is written once.
