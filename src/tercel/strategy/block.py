@@ -31,7 +31,7 @@ MARKER = "_Context"
 #: when none. next_mark: when equity is looked at next for the loss limits, int64 max when they are off. started_ns:
 #: when on_start was called, 0 before that and after on_stop. layout: a digest of what lies where, so that a snapshot of
 #: another engine is known. n_executions: fills with an execution id counted; n_duplicates: FILL rows that told of one
-#: of them again and were dropped. deadline: by when orders of the handler that runs must leave, 0 for none: set for on_signal.
+#: of them again and were dropped. deadline: by when orders of the handler that runs must leave, 0 none, of a signal.
 #: next_parent: when an execution algorithm acts next, int64 max when none does. n_watched: instruments whose trades are
 #: kept, plus algorithms that count them. n_parents: algorithms begun since birth.
 CONTEXT = np.dtype(
