@@ -60,11 +60,13 @@ async def connect(
     context = (ssl or client_tls()) if is_secure else None
     name = f"{host}:{port}"
     is_given_up = False
+    made: list[Connection] = []
 
     def make() -> Connection:
         if is_given_up:
             raise NetworkError(f"{name}: given up while connecting")
-        return Connection(name, handlers, liveness=liveness, limits=limits, is_binary=is_binary, now=now)
+        made.append(Connection(name, handlers, liveness=liveness, limits=limits, is_binary=is_binary, now=now))
+        return made[0]
 
     try:
         async with asyncio.timeout(connect_timeout_s):
@@ -84,7 +86,14 @@ async def connect(
         status = "" if error.response is None else f" with status {int(error.response.status)}"
         raise NetworkError(f"{name} refused the WebSocket{status}") from None
     except (OSError, TimeoutError) as error:
+        for connection in made:
+            connection.abort("opened too late")
         raise NetworkError(describe_failure(error, host, port, connect_timeout_s)) from None
+    except BaseException:
+        # Cancelled in the very turn of the loop in which the handshake came: open, and nobody's.
+        for connection in made:
+            connection.abort("given up while connecting")
+        raise
     finally:
         is_given_up = True
     if not isinstance(connection, Connection):  # picows returns no listener when the peer hangs up mid-handshake
