@@ -18,13 +18,14 @@ from tercel.errors import DataError, UnitError
 from tercel.model import reasons
 from tercel.model.events import CONNECT, DISCONNECT, LAST, LOCAL
 from tercel.model.instrument import Instrument
+from tercel.venues.binance.asking import Asked, Backoff, http_request, stream_url, weight_of
 from tercel.venues.binance.desk import Desk
-from tercel.venues.binance.exchange_info import SymbolRules, exchange_info_url, read_exchange_info
+from tercel.venues.binance.exchange_info import SymbolRules, read_exchange_info
 from tercel.venues.binance.limits import Limits
 from tercel.venues.binance.market import MarketFeed
 from tercel.venues.binance.messages import ErrorBody, OrderEvent, OrderUpdate, UserEnvelope, WsAnswer
 from tercel.venues.binance.refusals import CLOCK_CODE, NO_SUCH_ORDER
-from tercel.venues.binance.reports import Question, Report
+from tercel.venues.binance.reports import Question, Reports
 from tercel.venues.binance.sending import Sender
 from tercel.venues.binance.settings import BinanceSettings, Credentials
 from tercel.venues.binance.signing import Signer
@@ -40,15 +41,6 @@ _LIVED_NS = 60 * _S
 _PAUSE_NS = {429: 10 * _S, 418: 120 * _S}
 #: After this an order that the venue does not know cannot be on its way any more, beyond the receive window.
 _TRAVEL_NS = 1 * _S
-_DEPTH_WEIGHT = {True: 50, False: 20}
-
-
-class _Asked(msgspec.Struct):
-    """A request of HTTP that is not answered. what, extra: as in `_ask`."""
-
-    what: str
-    extra: object
-    sent_ns: int
 
 
 class BinanceConnection(VenueConnection):
@@ -79,16 +71,15 @@ class BinanceConnection(VenueConnection):
         self._state = dict.fromkeys(self._channels(), "down")
         self._since = dict.fromkeys(self._state, 0)
         self._attempts = dict.fromkeys(self._state, 0)
-        self._asked: dict[int, _Asked] = {}
+        self._asked: dict[int, Asked] = {}
         self._due: dict[tuple[str, object], int] = {}
         self._next_id = 1
         self._listen_key = ""
         self._is_subscribed = False
         self._is_ready = False
         self._is_closing = True
-        self._report: Report | None = None
-        self._reports_wanted: list[tuple[tuple[int, ...], tuple[int, ...], int]] = []
-        self._random = settings.seed
+        self._reports = Reports(self.instruments, self.desk, settings.is_spot, self._ask_report, self.reports)
+        self._backoff = Backoff(settings)
         self._answer = msgspec.json.Decoder(WsAnswer)
         self._user = msgspec.json.Decoder(UserEnvelope)
         self._execution = msgspec.json.Decoder(OrderEvent)
@@ -149,8 +140,7 @@ class BinanceConnection(VenueConnection):
                 self.effects.append(Disconnect(channel, "closing"))
         self._due.clear()
         self._asked.clear()
-        self._report = None
-        self._reports_wanted.clear()
+        self._reports.clear()
         self._plan()
 
     def on_connected(self, channel: str, now_ns: int) -> None:
@@ -177,7 +167,7 @@ class BinanceConnection(VenueConnection):
             if channel == "user" and self._attempts[channel] > 1:
                 # Perhaps it is the key that the venue does not take any more.
                 self._listen_key = ""
-            self._due[("connect", channel)] = now_ns + self._backoff_ns(self._attempts[channel])
+            self._due[("connect", channel)] = now_ns + self._backoff.wait_ns(self._attempts[channel])
         self._judge(now_ns)
         self._plan()
 
@@ -221,7 +211,7 @@ class BinanceConnection(VenueConnection):
             asked = self._asked.pop(request_id, None)
             if asked is not None:
                 self.notes.append(f"{self.name}: {asked.what}: no answer: {why}")
-                self._again(asked, now_ns, self._backoff_ns(3))
+                self._again(asked, now_ns, self._backoff.wait_ns(3))
         self._plan()
 
     def on_wake(self, now_ns: int) -> None:
@@ -240,23 +230,19 @@ class BinanceConnection(VenueConnection):
         self._plan()
 
     def ask_report(self, instruments: Sequence[int], order_ids: Sequence[int], since_ns: int, now_ns: int) -> None:
-        self._reports_wanted.append((tuple(instruments), tuple(order_ids), since_ns))
-        self._next_report(now_ns)
+        if self._signer is not None:
+            self._reports.want(instruments, order_ids, since_ns)
+            self._reports.go_on(now_ns, self.venue_ns(now_ns))
         self._plan()
+
+    def _ask_report(self, question: Question, now_ns: int) -> None:
+        self._ask("report", question, now_ns)
 
     # --- channels ----------------------------------------------------------------------------------------------------
 
     def _plan(self) -> None:
         """When `on_wake` is wanted next."""
         self.next_wake_ns = min(min(self._due.values(), default=NEVER), self._sender.deadline_ns)
-
-    def _backoff_ns(self, attempts: int) -> int:
-        """How long to wait before the next attempt: doubling from the least to the most, less up to half of it."""
-        if attempts == 0:
-            return 0
-        whole = min(self.settings.backoff_max_ns, self.settings.backoff_min_ns << min(attempts - 1, 30))
-        self._random = (self._random * 6364136223846793005 + 1442695040888963407) % (1 << 64)
-        return whole - (whole // 2) * (self._random >> 33) // (1 << 31)
 
     def _connect(self, channel: str, now_ns: int) -> None:
         if self._is_closing or self._state[channel] != "down":
@@ -265,21 +251,9 @@ class BinanceConnection(VenueConnection):
             self._ask("listen", None, now_ns)
             return
         self._state[channel] = "connecting"
-        self.effects.append(Connect(channel, self._url(channel)))
-
-    def _url(self, channel: str) -> str:
-        settings = self.settings
-        if channel == "orders":
-            return settings.ws_api
-        if channel == "user":
-            return f"{settings.user_streams or settings.streams}/ws/{self._listen_key}"
-        names = [x.symbol.lower() for x in self.instruments.values()]
-        books = [f"{name}@depth{settings.depth_speed}" for name in names] + [f"{name}@bookTicker" for name in names]
-        trades = [f"{name}@{settings.trades}" for name in names]
-        if "trades" not in self._state:
-            return f"{settings.streams}/stream?streams={'/'.join(books + trades)}"
-        base, streams = (settings.trade_streams, trades) if channel == "trades" else (settings.streams, books)
-        return f"{base}/stream?streams={'/'.join(streams)}"
+        symbols = [x.symbol for x in self.instruments.values()]
+        url = stream_url(self.settings, channel, symbols, "trades" in self._state, self._listen_key)
+        self.effects.append(Connect(channel, url))
 
     def _start_account(self, now_ns: int) -> None:
         """The venue's time is known: the signed half can begin."""
@@ -323,7 +297,7 @@ class BinanceConnection(VenueConnection):
             return
         if not self.feed.snapshot(i, body, now_ns):
             # Older than the stream's first event: the next one will be newer.
-            self._due[("snapshot", i)] = now_ns + self._backoff_ns(3)
+            self._due[("snapshot", i)] = now_ns + self._backoff.wait_ns(3)
         self._judge(now_ns)
 
     # --- requests of HTTP --------------------------------------------------------------------------------------------
@@ -336,7 +310,7 @@ class BinanceConnection(VenueConnection):
             # Nothing can be signed before the venue's time is known.
             self._due[(what, extra)] = now_ns + self.settings.backoff_min_ns
             return
-        weight = self._weight(what, extra)
+        weight = weight_of(self.settings, what, extra)
         wait_ns = max(
             self.limits.blocked_until_ns - now_ns, self.limits.free_ns("REQUEST_WEIGHT", weight, self.venue_ns(now_ns))
         )
@@ -345,40 +319,18 @@ class BinanceConnection(VenueConnection):
             return
         self.limits.used("REQUEST_WEIGHT", weight, self.venue_ns(now_ns))
         number = self.take_id()
-        method, url, headers, body = self._http(what, extra, now_ns)
-        self._asked[number] = _Asked(what, extra, now_ns)
+        symbol = self.instruments[int(str(extra))].symbol if what == "snapshot" else ""
+        timing = self.timing(now_ns)
+        method, url, headers = http_request(self.settings, self._signer, what, extra, symbol, timing)
+        self._asked[number] = Asked(what, extra, now_ns)
         endpoint = extra.path if isinstance(extra, Question) else what
-        self.effects.append(Request(number, endpoint, method, url, headers, body, weight, True))
-
-    def _weight(self, what: str, extra: object) -> int:
-        if isinstance(extra, Question):
-            return extra.weight
-        if what == "snapshot":
-            return _DEPTH_WEIGHT[self.settings.is_spot]
-        return 20 if what == "info" and self.settings.is_spot else 1
-
-    def _http(self, what: str, extra: object, now_ns: int) -> tuple[str, str, dict[str, str], bytes]:
-        base, api = self.settings.rest, self.settings.api
-        if what == "time":
-            return "GET", f"{base}{api}/time", {}, b""
-        if what == "info":
-            return "GET", exchange_info_url(self.settings), {}, b""
-        if what == "snapshot":
-            symbol = self.instruments[int(str(extra))].symbol
-            return "GET", f"{base}{api}/depth?symbol={symbol}&limit={self.settings.snapshot_levels}", {}, b""
-        assert self._signer is not None
-        headers = {"X-MBX-APIKEY": self._signer.api_key}
-        if what in ("listen", "keepalive"):
-            return "POST" if what == "listen" else "PUT", f"{base}/fapi/v1/listenKey", headers, b""
-        assert isinstance(extra, Question)
-        query = self._signer.query(extra.params | self.timing(now_ns))
-        return "GET", f"{base}{extra.path}?{query}", headers, b""
+        self.effects.append(Request(number, endpoint, method, url, headers, b"", weight, True))
 
     def timing(self, now_ns: int) -> dict[str, str | int]:
         """The parameters that say when a signed request was made and how long it is good."""
         return {"recvWindow": self.settings.recv_window_ms, "timestamp": self.venue_ns(now_ns) // _MS}
 
-    def _again(self, asked: _Asked, now_ns: int, wait_ns: int) -> None:
+    def _again(self, asked: Asked, now_ns: int, wait_ns: int) -> None:
         self._due[(asked.what, asked.extra)] = max(now_ns + wait_ns, self.limits.blocked_until_ns)
 
     def _error_of(self, status: int, body: bytes) -> ErrorBody:
@@ -387,7 +339,7 @@ class BinanceConnection(VenueConnection):
         except (msgspec.MsgspecError, UnicodeDecodeError):
             return ErrorBody(0, f"status {status}")
 
-    def _refused(self, asked: _Asked, status: int, error: ErrorBody, now_ns: int) -> None:
+    def _refused(self, asked: Asked, status: int, error: ErrorBody, now_ns: int) -> None:
         if isinstance(asked.extra, Question) and error.code == NO_SUCH_ORDER:
             self._no_such_order(asked, now_ns)
             return
@@ -400,9 +352,13 @@ class BinanceConnection(VenueConnection):
             self.drop("user", "listen key lost")
             return
         # What will not change by itself is asked for slowly: wrong keys, maintenance.
-        self._again(asked, now_ns, self._backoff_ns(3) if status >= 500 or status in _PAUSE_NS else self._backoff_ns(8))
+        self._again(
+            asked,
+            now_ns,
+            self._backoff.wait_ns(3) if status >= 500 or status in _PAUSE_NS else self._backoff.wait_ns(8),
+        )
 
-    def _no_such_order(self, asked: _Asked, now_ns: int) -> None:
+    def _no_such_order(self, asked: Asked, now_ns: int) -> None:
         """The venue knows no such order. Where its request may still be on its way, ask again when it cannot be."""
         question = asked.extra
         assert isinstance(question, Question)
@@ -412,11 +368,10 @@ class BinanceConnection(VenueConnection):
             if now_ns < over_ns:
                 self._due[(asked.what, question)] = over_ns
                 return
-        if self._report is not None:
-            self._report.refused(question)
-            self._go_on(now_ns)
+        self._reports.refused(question)
+        self._reports.go_on(now_ns, self.venue_ns(now_ns))
 
-    def _take(self, asked: _Asked, body: bytes, now_ns: int) -> None:
+    def _take(self, asked: Asked, body: bytes, now_ns: int) -> None:
         what = asked.what
         if what == "time":
             self._take_time(asked, body, now_ns)
@@ -434,9 +389,9 @@ class BinanceConnection(VenueConnection):
             self._connect("user", now_ns)
         elif what == "keepalive":
             self._due[("keepalive", None)] = now_ns + self.settings.keepalive_ns
-        elif self._report is not None and isinstance(asked.extra, Question):
-            self._report.answer(asked.extra, body)
-            self._go_on(now_ns)
+        elif isinstance(asked.extra, Question):
+            self._reports.answer(asked.extra, body)
+            self._reports.go_on(now_ns, self.venue_ns(now_ns))
 
     def measure_clock(self, now_ns: int) -> None:
         """Ask for the venue's time now, unless that is being done."""
@@ -444,7 +399,7 @@ class BinanceConnection(VenueConnection):
             self._due.pop(("time", None), None)
             self._ask("time", None, now_ns)
 
-    def _take_time(self, asked: _Asked, body: bytes, now_ns: int) -> None:
+    def _take_time(self, asked: Asked, body: bytes, now_ns: int) -> None:
         server = msgspec.json.decode(body, type=dict[str, int]).get("serverTime", -1)
         if server <= 0 or server > 9_000_000_000_000:
             raise DataError(f"the venue's time is {server} ms")
@@ -500,30 +455,6 @@ class BinanceConnection(VenueConnection):
             self.drop("user", "listen key expired")
         elif head.e in ("eventStreamTerminated", "serverShutdown"):
             self.drop("orders", head.e)
-
-    def _next_report(self, now_ns: int) -> None:
-        if self._report is None and self._reports_wanted and self._signer is not None:
-            instruments, order_ids, since_ns = self._reports_wanted.pop(0)
-            self._report = Report(
-                self.instruments, instruments, order_ids, since_ns, self.venue_ns(now_ns), self.desk,
-                self.settings.is_spot,
-            )  # fmt: skip
-            self._go_on(now_ns)
-
-    def _go_on(self, now_ns: int) -> None:
-        """Ask what the report wants asked; finish it when everything is answered."""
-        report = self._report
-        while report is not None:
-            for question in report.questions:
-                report.n_waiting += 1
-                self._ask("report", question, now_ns)
-            report.questions.clear()
-            if report.n_waiting > 0:
-                return
-            if not report.next_round():
-                self.reports.append(report.done())
-                self._report = report = None
-                self._next_report(now_ns)
 
     def refusal(self, i: int) -> int:
         """Why no new order of an instrument can leave, whatever it is; 0 when one can."""

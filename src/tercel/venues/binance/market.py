@@ -15,7 +15,8 @@ from tercel.model.events import CLEAR, EVENT, LAST, LEVEL, LOCAL, SNAPSHOT
 from tercel.model.instrument import Instrument
 from tercel.model.rowbuffer import RowBuffer
 from tercel.venues.binance.decode import MarketDecoder
-from tercel.venues.binance.scan import GRID, LOST, SCAN, scan_message, symbol_number
+from tercel.venues.binance.lexing import GRID, LOST, SCAN, symbol_number
+from tercel.venues.binance.scan import scan_message
 from tercel.venues.binance.sync import APPLY, GAP, OLD, DepthSync
 
 __all__ = ["MarketFeed"]

@@ -7,7 +7,7 @@ twice rather than never. Pages of fills are followed to their end. Makes questio
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 
 import msgspec
@@ -22,7 +22,7 @@ from tercel.venues.binance.encoding import Params, own_id
 from tercel.venues.binance.messages import OrderBody, TradeBody
 from tercel.venues.contract import client_id
 
-__all__ = ["Question", "Report"]
+__all__ = ["Question", "Report", "Reports"]
 
 _MS = 1_000_000
 _PAGE = 1000
@@ -255,3 +255,62 @@ class Report:
                 )
             )  # fmt: skip
         return tuple(told)
+
+
+class Reports:
+    """Reports asked for, one in the making at a time. ask: sends a question off at a time of ours.
+
+    done: the finished ones, in order (the connection's own list).
+    """
+
+    def __init__(
+        self,
+        instruments: Mapping[int, Instrument],
+        desk: Desk,
+        is_spot: bool,
+        ask: Callable[[Question, int], None],
+        done: list[AccountReport],
+    ) -> None:
+        self._instruments, self._desk, self._is_spot, self._ask, self._done = instruments, desk, is_spot, ask, done
+        self._wanted: list[tuple[tuple[int, ...], tuple[int, ...], int]] = []
+        self._current: Report | None = None
+
+    def want(self, instruments: Sequence[int], order_ids: Sequence[int], since_ns: int) -> None:
+        """Put one more in the queue; `go_on` begins it."""
+        self._wanted.append((tuple(instruments), tuple(order_ids), since_ns))
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._wanted.clear()
+        self._current = None
+
+    def answer(self, question: Question, body: bytes) -> None:
+        """An answer; DataError for what the venue cannot have meant, then the question is to be asked again."""
+        if self._current is not None:
+            self._current.answer(question, body)
+
+    def refused(self, question: Question) -> None:
+        """The venue knows no such order."""
+        if self._current is not None:
+            self._current.refused(question)
+
+    def go_on(self, now_ns: int, venue_ns: int) -> None:
+        """Ask what is to be asked, finish what is answered, begin the next."""
+        while True:
+            if self._current is None:
+                if not self._wanted:
+                    return
+                asked, order_ids, since_ns = self._wanted.pop(0)
+                self._current = Report(
+                    self._instruments, asked, order_ids, since_ns, venue_ns, self._desk, self._is_spot
+                )  # fmt: skip
+            report = self._current
+            questions, report.questions[:] = list(report.questions), []
+            report.n_waiting += len(questions)
+            for question in questions:
+                self._ask(question, now_ns)
+            if report.n_waiting > 0:
+                return
+            if not report.next_round():
+                self._done.append(report.done())
+                self._current = None

@@ -13,193 +13,28 @@ from typing import Any
 
 import numpy as np
 
-from tercel.jit import entry, inline_kernel, kernel, record, records
+from tercel.jit import entry, kernel, record, records
 from tercel.model.events import BUY, EVENT, LAST, LEVEL, LOCAL, QUOTE, SELL, TRADE
+from tercel.venues.binance.lexing import GRID, LOST, MASK, SCAN, UNKNOWN, is_name, read_decimal, read_text, read_whole
 
-__all__ = ["GRID", "LOST", "SCAN", "UNKNOWN", "scan_message", "symbol_number"]
-
-#: Answers below zero: the message is for `msgspec`; the depth event does not follow the one before (rows are written,
-#: their number is in SCAN, the caller decides).
-UNKNOWN, LOST = -1, -2
-
-#: What one instrument needs. key: `symbol_number` of the name; n_name, name: the name itself. px_digits, px_num: a
-#: price is a whole number of 10**-px_digits, and px_num of those are one tick; qty alike. last: update id of the newest
-#: depth event applied. in_step: 1 where depth events may be applied as they come.
-GRID = np.dtype(
-    [
-        ("key", "i8"),
-        ("n_name", "i8"),
-        ("px_digits", "i8"),
-        ("px_num", "i8"),
-        ("qty_digits", "i8"),
-        ("qty_num", "i8"),
-        ("last", "i8"),
-        ("in_step", "i8"),
-        ("instrument", "i8"),
-        ("name", "u1", (32,)),
-    ],
-    align=True,
-)
-
-#: What a scan is given, what it found and where it stands. text: address of the message. grids, n_grids: of the GRID
-#: records. is_spot: 1 where depth events join by the rule of spot. at: next byte. n: bytes. value: the last number.
-#: i_grid: the instrument. kind: LEVEL, TRADE or QUOTE. first, last, previous: U, u, pu (-1 where absent). exch_ms,
-#: event_ms: T and E.
-SCAN = np.dtype(
-    [
-        ("text", "i8"),
-        ("grids", "i8"),
-        ("n_grids", "i8"),
-        ("is_spot", "i8"),
-        ("at", "i8"),
-        ("n", "i8"),
-        ("value", "i8"),
-        ("i_grid", "i8"),
-        ("kind", "i8"),
-        ("first", "i8"),
-        ("last", "i8"),
-        ("previous", "i8"),
-        ("exch_ms", "i8"),
-        ("event_ms", "i8"),
-        ("id", "i8"),
-        ("n_rows", "i8"),
-        ("seen", "i8"),
-        ("px", "i8"),
-        ("qty", "i8"),
-        ("px2", "i8"),
-        ("qty2", "i8"),
-        ("side", "i8"),
-        ("is_agg", "i8"),
-        ("start", "i8"),
-        ("length", "i8"),
-    ],
-    align=True,
-)
+__all__ = ["scan_message"]
 
 _U1 = np.dtype("u1")
-_MASK = (1 << 42) - 1
 _MS = 1_000_000
 #: A venue time further than this from the receipt is damage, not a slow clock.
 _SKEW_MAX_NS = 86_400 * 1_000_000_000
-#: Digits that surely fit int64 after scaling.
-_DIGITS_MAX = 18
 _ID_MAX = 1 << 62
 _MS_MAX = 9_000_000_000_000
-
-#: The names of events and keys that are compared whole, and where each begins.
-_NAMES = np.frombuffer(b'depthUpdatetradeaggTradebookTicker"stream":","data":{MARKET', np.uint8)
+#: Where each name begins in NAMES.
 _DEPTH_UPDATE, _TRADE_NAME, _AGG_TRADE, _BOOK_TICKER, _STREAM_KEY, _DATA_KEY, _MARKET = 0, 11, 16, 24, 34, 43, 53
 # Bytes by name.
 _QUOTE, _COMMA, _COLON, _OPEN, _CLOSE, _LIST, _END = 34, 44, 58, 123, 125, 91, 93
-_DOT, _ZERO, _BACKSLASH, _SPACE = 46, 48, 92, 32
-
 # Bits of `seen`, one a key.
 _E, _EVENT_MS, _EXCH_MS, _S, _FIRST, _LAST, _PREVIOUS = 1, 2, 4, 8, 16, 32, 64
 _B, _A, _BIG_B, _BIG_A, _P, _Q, _M, _T, _X, _BIG_M = 128, 256, 512, 1024, 2048, 4096, 8192, 16384, 32768, 65536
 _DEPTH_NEEDS = _E | _EVENT_MS | _S | _FIRST | _LAST
 _TRADE_NEEDS = _E | _S | _EXCH_MS | _P | _Q | _M
 _TICKER_NEEDS = _S | _LAST | _B | _BIG_B | _A | _BIG_A
-
-
-def symbol_number(name: bytes) -> int:
-    """The number a symbol is looked up by; two symbols may share one, so the name is compared too."""
-    number = 0
-    for byte in name:
-        number = ((number << 5) ^ (number >> 20) ^ byte) & _MASK
-    return number
-
-
-@kernel
-def _text(scan: Any, b: Any) -> int:
-    """A string of plain printable ASCII at `at`, which is past the opening quote: start and length. 0 or UNKNOWN."""
-    i = int(scan.at)
-    n = int(scan.n)
-    scan.start = i
-    while i < n:
-        c = int(b[i])
-        if c == _QUOTE:
-            scan.length = i - scan.start
-            scan.at = i + 1
-            return 0
-        if c == _BACKSLASH or c < _SPACE or c > 126:
-            return UNKNOWN
-        i += 1
-    return UNKNOWN
-
-
-@inline_kernel
-def _whole(scan: Any, b: Any) -> int:
-    """A whole number at `at`, as JSON spells it and not negative, into `value`. 0 or UNKNOWN."""
-    i = int(scan.at)
-    n = int(scan.n)
-    start = i
-    value = 0
-    while i < n:
-        d = int(b[i]) - _ZERO
-        if d < 0 or d > 9:
-            break
-        value = value * 10 + d
-        i += 1
-        if i - start > _DIGITS_MAX:
-            return UNKNOWN
-    if i == start or (i - start > 1 and int(b[start]) == _ZERO) or i >= n:
-        return UNKNOWN
-    c = int(b[i])
-    if c != _COMMA and c != _CLOSE:
-        return UNKNOWN
-    scan.at = i
-    scan.value = value
-    return 0
-
-
-@inline_kernel
-def _decimal(b: Any, at: int, n: int, digits: int, num: int, scan: Any) -> int:
-    """Decimal text with its closing quote at `at` as steps of a grid into `value`. The next byte, or UNKNOWN.
-
-    The grid: `num` times 10**-digits. Text off the grid, too long, with a sign or an exponent is UNKNOWN.
-    """
-    i = at
-    value = 0
-    c = 0
-    while i < n:
-        c = int(b[i])
-        d = c - _ZERO
-        if d < 0 or d > 9:
-            break
-        value = value * 10 + d
-        i += 1
-    n_whole = i - at
-    if n_whole == 0 or n_whole + digits > _DIGITS_MAX or i >= n:
-        return UNKNOWN
-    left = digits
-    if c == _DOT:
-        i += 1
-        after = i
-        while i < n:
-            c = int(b[i])
-            d = c - _ZERO
-            if d < 0 or d > 9:
-                break
-            if left > 0:
-                value = value * 10 + d
-                left -= 1
-            elif d != 0:
-                return UNKNOWN
-            i += 1
-        if i == after or i >= n:
-            return UNKNOWN
-    if c != _QUOTE:
-        return UNKNOWN
-    while left > 0:
-        value *= 10
-        left -= 1
-    if num != 1:
-        steps = value // num
-        if steps * num != value:
-            return UNKNOWN
-        value = steps
-    scan.value = value
-    return i + 1
 
 
 @kernel
@@ -216,16 +51,15 @@ def _levels(scan: Any, b: Any, grid: Any, rows: Any, side: int) -> int:
     while True:
         if i + 2 >= n or int(b[i]) != _LIST or int(b[i + 1]) != _QUOTE:
             return UNKNOWN
-        i = _decimal(b, i + 2, n, px_digits, px_num, scan)
-        if i < 0 or scan.value == 0 or i + 2 >= n or int(b[i]) != _COMMA or int(b[i + 1]) != _QUOTE:
+        i, px = read_decimal(b, i + 2, n, px_digits, px_num)
+        if i < 0 or px == 0 or i + 2 >= n or int(b[i]) != _COMMA or int(b[i + 1]) != _QUOTE:
             return UNKNOWN
-        px = scan.value
-        i = _decimal(b, i + 2, n, qty_digits, qty_num, scan)
+        i, qty = read_decimal(b, i + 2, n, qty_digits, qty_num)
         if i < 0 or i + 1 >= n or int(b[i]) != _END:
             return UNKNOWN
         row = rows[i_row]
         row.px = px
-        row.qty = scan.value
+        row.qty = qty
         row.side = side
         i_row += 1
         c = int(b[i + 1])
@@ -242,9 +76,10 @@ def _levels(scan: Any, b: Any, grid: Any, rows: Any, side: int) -> int:
 @kernel
 def _price(scan: Any, b: Any, grid: Any) -> int:
     """A quoted price at `at`, past its quote, in ticks and above zero. 0 or UNKNOWN."""
-    i = _decimal(b, int(scan.at), int(scan.n), int(grid.px_digits), int(grid.px_num), scan)
-    if i < 0 or scan.value == 0:
+    i, px = read_decimal(b, int(scan.at), int(scan.n), int(grid.px_digits), int(grid.px_num))
+    if i < 0 or px == 0:
         return UNKNOWN
+    scan.value = px
     scan.at = i
     return 0
 
@@ -252,9 +87,10 @@ def _price(scan: Any, b: Any, grid: Any) -> int:
 @kernel
 def _size(scan: Any, b: Any, grid: Any) -> int:
     """A quoted size at `at`, past its quote, in lots. 0 or UNKNOWN."""
-    i = _decimal(b, int(scan.at), int(scan.n), int(grid.qty_digits), int(grid.qty_num), scan)
+    i, qty = read_decimal(b, int(scan.at), int(scan.n), int(grid.qty_digits), int(grid.qty_num))
     if i < 0:
         return UNKNOWN
+    scan.value = qty
     scan.at = i
     return 0
 
@@ -265,7 +101,7 @@ def _symbol(scan: Any, b: Any, grids: Any, n_grids: int) -> int:
     number = 0
     start, length = int(scan.start), int(scan.length)
     for i in range(start, start + length):
-        number = ((number << 5) ^ (number >> 20) ^ int(b[i])) & _MASK
+        number = ((number << 5) ^ (number >> 20) ^ int(b[i])) & MASK
     for i_grid in range(n_grids):
         grid = grids[i_grid]
         if grid.key == number and grid.n_name == length:
@@ -279,26 +115,17 @@ def _symbol(scan: Any, b: Any, grids: Any, n_grids: int) -> int:
 
 
 @kernel
-def _is_name(scan: Any, b: Any, at: int, length: int, name: int) -> bool:
-    """Whether the `length` bytes at `at` are those of `_NAMES` at `name`."""
-    for i in range(length):
-        if int(b[at + i]) != int(_NAMES[name + i]):
-            return False
-    return True
-
-
-@kernel
 def _event_name(scan: Any, b: Any) -> int:
     """The event type just read into `kind`. 0 or UNKNOWN. Only the names that make rows are told apart."""
     start, length = int(scan.start), int(scan.length)
-    if length == 11 and _is_name(scan, b, start, 11, _DEPTH_UPDATE):
+    if length == 11 and is_name(scan, b, start, 11, _DEPTH_UPDATE):
         scan.kind = LEVEL
-    elif length == 5 and _is_name(scan, b, start, 5, _TRADE_NAME):
+    elif length == 5 and is_name(scan, b, start, 5, _TRADE_NAME):
         scan.kind = TRADE
-    elif length == 8 and _is_name(scan, b, start, 8, _AGG_TRADE):
+    elif length == 8 and is_name(scan, b, start, 8, _AGG_TRADE):
         scan.kind = TRADE
         scan.is_agg = 1
-    elif length == 10 and _is_name(scan, b, start, 10, _BOOK_TICKER):
+    elif length == 10 and is_name(scan, b, start, 10, _BOOK_TICKER):
         scan.kind = QUOTE
     else:
         return UNKNOWN
@@ -318,14 +145,14 @@ def _mark(scan: Any, bit: int) -> int:
 def _quoted_value(scan: Any, b: Any, key: int, grids: Any, n_grids: int) -> int:
     """The value of `key`, a string, `at` past its quote. 0 or UNKNOWN."""
     if key == 101 or key == 115 or key == 88:  # e, s, X
-        if _text(scan, b) != 0:
+        if read_text(scan, b) != 0:
             return UNKNOWN
         if key == 101:
             return UNKNOWN if _mark(scan, _E) != 0 else _event_name(scan, b)
         if key == 115:
             return UNKNOWN if _mark(scan, _S) != 0 else _symbol(scan, b, grids, n_grids)
         # Trades of the insurance fund and of forced deleveraging are no market trades: left to the oracle.
-        is_market = scan.length == 6 and _is_name(scan, b, int(scan.start), 6, _MARKET)
+        is_market = scan.length == 6 and is_name(scan, b, int(scan.start), 6, _MARKET)
         return _mark(scan, _X) if is_market else UNKNOWN
     if scan.seen & _S == 0:
         return UNKNOWN
@@ -352,7 +179,7 @@ def _quoted_value(scan: Any, b: Any, key: int, grids: Any, n_grids: int) -> int:
 @kernel
 def _number_value(scan: Any, b: Any, key: int, is_agg: bool) -> int:
     """The value of `key`, a whole number. 0 or UNKNOWN. Keys 102 (f) and 108 (l) of aggTrade are read past."""
-    if _whole(scan, b) != 0:
+    if read_whole(scan, b) != 0:
         return UNKNOWN
     value = int(scan.value)
     if key == 69 or key == 84:  # E, T
@@ -463,17 +290,17 @@ def _envelope(scan: Any, b: Any) -> int:
     if int(b[3]) == _QUOTE:
         scan.at = 1
         return 0
-    if not _is_name(scan, b, 1, 9, _STREAM_KEY) or int(b[10]) != _QUOTE:
+    if not is_name(scan, b, 1, 9, _STREAM_KEY) or int(b[10]) != _QUOTE:
         return UNKNOWN
     scan.at = 11
-    if _text(scan, b) != 0:
+    if read_text(scan, b) != 0:
         return UNKNOWN
     # _DATA_KEY begins with the closing quote that was read.
     i = int(scan.at) - 1
-    if i + 10 >= n or not _is_name(scan, b, i, 10, _DATA_KEY):
+    if i + 10 >= n or not is_name(scan, b, i, 10, _DATA_KEY):
         return UNKNOWN
     # Spot's bookTicker names its event in the stream alone.
-    if scan.length > 11 and int(b[i - 11]) == 64 and _is_name(scan, b, i - 10, 10, _BOOK_TICKER):
+    if scan.length > 11 and int(b[i - 11]) == 64 and is_name(scan, b, i - 10, 10, _BOOK_TICKER):
         scan.kind = QUOTE
     scan.at = i + 10
     return 1
