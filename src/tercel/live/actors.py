@@ -112,19 +112,19 @@ class Portfolio(msgspec.Struct, frozen=True):
 class SignalPort:
     """What connects one life of an actor with the session. Made by the pipeline; a closed port sends nothing."""
 
-    def __init__(
-        self, send: Callable[[SignalPort, Signal, int], bool], symbols: Mapping[str, int], session: Any
-    ) -> None:
+    def __init__(self, send: Callable[[SignalPort, Signal, int], bool], names: Mapping[str, int], session: Any) -> None:
         self._send = send
-        self._symbols = symbols
+        self._names = names
         self.session = session
         self.is_open = True
 
     def index_of(self, instrument: int | str) -> int:
-        """The engine's index of an instrument given by index or symbol. Raises UnknownInstrumentError."""
-        index = self._symbols.get(instrument, -1) if isinstance(instrument, str) else int(instrument)
-        if not 0 <= index < len(self._symbols):
-            known = ", ".join(f"{i} {name}" for name, i in self._symbols.items())
+        """The engine's index of an instrument given by index, symbol or "venue:symbol". Raises
+        UnknownInstrumentError, also for a symbol that several venues have.
+        """
+        index = self._names.get(instrument, -1) if isinstance(instrument, str) else int(instrument)
+        if index not in self._names.values():
+            known = ", ".join(f"{i} {name}" for name, i in self._names.items() if ":" in name)
             raise UnknownInstrumentError(f"a signal names instrument {instrument!r}; this session has {known}")
         return index
 

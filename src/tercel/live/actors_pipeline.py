@@ -132,14 +132,12 @@ class Pipeline:
         ends: tuple[Sender[_Sent], Receiver[_Sent]] = channel(SIGNALS_MAX, "signals")
         self._signals, self._signals_out = ends
         self._grids = [_grid(instrument) for instrument in instruments]
-        self._symbols = {instrument.symbol: i for i, instrument in enumerate(instruments)}
+        self._names = _names(instruments)
         self._members: dict[str, _Member] = {}
         self._wanted = np.zeros(256, np.bool_)
         self._rows = self.market.reader()
         self._n_signals = 0
         self._tasks: list[PriorityTask[None]] = []
-        if len(self._symbols) != len(self._grids):
-            raise ConfigError("two instruments of the session have one symbol; actors could not tell them apart")
 
     # --- the driver's ends -----------------------------------------------------------------------------------------
 
@@ -216,7 +214,7 @@ class Pipeline:
             actor = factory()
             if member.port is not None:
                 member.port.is_open = False
-            member.port = actor._port = SignalPort(lambda *sent: self._accept(member, *sent), self._symbols, self)
+            member.port = actor._port = SignalPort(lambda *sent: self._accept(member, *sent), self._names, self)
             return actor
 
         member.managed = self._supervisor.spawn(
@@ -320,3 +318,12 @@ def _grid(instrument: Instrument) -> Grid:
     tick_num, tick_den = instrument.tick_size.as_integer_ratio()
     lot_num, lot_den = instrument.lot_size.as_integer_ratio()
     return Grid(instrument.symbol, tick_num, tick_den, lot_num, lot_den)
+
+
+def _names(instruments: Sequence[Instrument]) -> dict[str, int]:
+    """What an instrument may be called in a signal: "venue:symbol", and its symbol where no other has it."""
+    names = {f"{instrument.venue}:{instrument.symbol}": i for i, instrument in enumerate(instruments)}
+    if len(names) != len(instruments):
+        raise ConfigError("two instruments of the session have one venue and symbol; actors could not tell them apart")
+    symbols = [instrument.symbol for instrument in instruments]
+    return names | {symbol: i for i, symbol in enumerate(symbols) if symbols.count(symbol) == 1}

@@ -7,7 +7,8 @@
         await supervisor.stop(10.0)
 
 A task that is no actor and fails takes the session down with it: asyncio's rule, and the right one for a broken
-driver. An actor never does. Called by `live` and `localvenue`.
+driver. What comes out is that error, or an ExceptionGroup where several tasks failed. An actor never does. Called by
+`live` and `localvenue`.
 """
 
 from __future__ import annotations
@@ -63,7 +64,13 @@ class Supervisor:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._group.__aexit__(kind, error, trace)
+        try:
+            await self._group.__aexit__(kind, error, trace)
+        except BaseExceptionGroup as group:
+            # One error is shown as itself: who calls a session handles errors by their class.
+            if len(group.exceptions) == 1:
+                raise group.exceptions[0] from None
+            raise
 
     def start(self, priority: Priority, main: Coroutine[Any, Any, T], name: str) -> PriorityTask[T]:
         """Run `main` as a task of the session. When it raises, the session ends with that error."""

@@ -166,7 +166,7 @@ def test_signals_may_be_returned_and_carry_deadlines():
 @pytest.mark.parametrize(
     ("arguments", "error", "text"),
     [
-        ((2, 1.0, 0.5), UnknownInstrumentError, "instrument 2; this session has 0 BTCUSDT, 1 ETHUSDT"),
+        ((2, 1.0, 0.5), UnknownInstrumentError, "instrument 2; this session has 0 sim:BTCUSDT, 1 sim:ETHUSDT"),
         (("XRP", 1.0, 0.5), UnknownInstrumentError, "instrument 'XRP'"),
         ((0, float("nan"), 0.5), ValueError, "finite value"),
         ((0, 1.0, 1.01), ValueError, r"confidence in \[0, 1\]"),
@@ -188,6 +188,28 @@ def test_a_signal_that_makes_no_sense_is_an_error_of_its_actor(arguments, error,
             assert (wrong.report().n_errors, wrong.report().state) == (1, "running")
             assert wrong.report().last_error.startswith(error.__name__)
             assert session.rows == []
+
+    run_by_hand(main)
+
+
+def test_one_symbol_at_two_venues_is_named_with_its_venue():
+    there = tc.Instrument(symbol="BTCUSDT", venue="other", tick_size="0.1", lot_size="0.001")
+
+    class Both(Actor):
+        async def on_start(self):
+            self.emit("other:BTCUSDT", 1.0, 1.0)
+            self.emit("BTCUSDT", 1.0, 1.0)
+
+    async def main(clock):
+        rows: list = []
+        async with Supervisor(clock=clock) as supervisor:
+            pipeline = Pipeline(supervisor, [BTC, there], rows.extend, clock=clock)
+            pipeline.start()
+            both = pipeline.add("both", Both)
+            await pass_time()
+            await pipeline.stop(1.0)
+        assert [int(r["instrument"]) for r in rows] == [1]
+        assert "0 sim:BTCUSDT, 1 other:BTCUSDT" in both.report().last_error
 
     run_by_hand(main)
 

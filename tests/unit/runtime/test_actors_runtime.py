@@ -343,10 +343,33 @@ def test_a_task_that_is_no_actor_takes_the_session_down():
                 supervisor.spawn("a", lambda: Recorder(log))
                 supervisor.start(Priority.CRITICAL, driver(), "driver")
 
+        with pytest.raises(RuntimeError, match="broken"):
+            await session()
+        assert seen == [Priority.CRITICAL]
+
+    run_by_hand(main)
+
+
+def test_several_failures_come_out_together():
+    async def main(_clock):
+        async def breaks():
+            await _settle()
+            raise RuntimeError("a")
+
+        async def breaks_too():
+            try:
+                await asyncio.Event().wait()
+            finally:
+                raise ValueError("b")
+
+        async def session():
+            async with Supervisor() as supervisor:
+                supervisor.start(Priority.HIGH, breaks_too(), "b")
+                supervisor.start(Priority.HIGH, breaks(), "a")
+
         with pytest.raises(ExceptionGroup) as caught:
             await session()
-        assert [str(e) for e in caught.value.exceptions] == ["broken"]
-        assert seen == [Priority.CRITICAL]
+        assert sorted(str(e) for e in caught.value.exceptions) == ["a", "b"]
 
     run_by_hand(main)
 

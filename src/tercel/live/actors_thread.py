@@ -1,0 +1,178 @@
+"""Actors in a thread and event loop of their own, so that one that blocks its loop holds up other actors only.
+
+In the driver's loop, the default, an actor that computes or blocks without awaiting holds up the session. Here it does
+not: the driver hands rows over and goes on, and at the end a thread that does not return is left behind. They still
+share the interpreter: while pure Python computes in one thread the other waits for its turn, at most
+`SWITCH_INTERVAL_S` at a time. Made by the live driver's shell where a session asks for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+import numpy as np
+
+from tercel.clock import Clock
+from tercel.live.actors import Portfolio
+from tercel.live.actors_pipeline import Pipeline
+from tercel.model.instrument import Instrument
+from tercel.runtime.capacities import MARKET_DATA_MAX
+from tercel.runtime.loop import new_loop
+from tercel.runtime.supervisor import Supervisor
+
+__all__ = ["SWITCH_INTERVAL_S", "ActorThread"]
+
+T = TypeVar("T")
+_log = logging.getLogger(__name__)
+
+#: How long a thread that computes may keep the interpreter from the others; the interpreter's own default is 5 ms.
+SWITCH_INTERVAL_S = 0.0005
+
+
+class ActorThread:
+    """A pipeline in another thread. All methods are called in the driver's thread.
+
+    sink: called in the driver's loop with (n,) EVENT rows of kind SIGNAL. n_rows_dropped: rows not handed over because
+    `MARKET_DATA_MAX` were on their way already.
+    """
+
+    def __init__(
+        self, instruments: Sequence[Instrument], sink: Callable[[np.ndarray], None], *, clock: Clock | None = None
+    ) -> None:
+        self.n_rows_dropped = 0
+        self._instruments = list(instruments)
+        self._sink = sink
+        self._clock = clock
+        self._home: asyncio.AbstractEventLoop | None = None
+        self._loop = new_loop()
+        self._pipeline: Pipeline | None = None
+        self._error: BaseException | None = None
+        self._ended = asyncio.Event()
+        self._ready = asyncio.Event()
+        self._end = asyncio.Event()
+        self._rows: deque[np.ndarray] = deque()
+        self._is_woken = False
+        # Each counter has one writing thread; their difference is what waits.
+        self._n_put = 0
+        self._n_taken = 0
+        self._switch_before_s = 0.0
+        self._deadline_s = 0.0
+        self._is_clean = False
+        self._thread = threading.Thread(target=self._run, name="tercel-actors", daemon=True)
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the thread runs."""
+        return self._thread.is_alive()
+
+    async def start(self) -> None:
+        """Start the thread and its pipeline; raises what starting it raised."""
+        self._home = asyncio.get_running_loop()
+        self._switch_before_s = sys.getswitchinterval()
+        sys.setswitchinterval(min(SWITCH_INTERVAL_S, self._switch_before_s))
+        self._thread.start()
+        await self._ready.wait()
+        if self._error is not None:
+            raise self._error
+
+    def publish(self, rows: np.ndarray, now_ns: int = 0) -> None:
+        """Hand over (n,) EVENT rows; never waits, keeps no view. A tap of `live.flow`."""
+        if self._n_put - self._n_taken + len(rows) > MARKET_DATA_MAX:
+            self.n_rows_dropped += len(rows)
+            return
+        self._rows.append(rows.copy())
+        self._n_put += len(rows)
+        if not self._is_woken:
+            self._is_woken = True
+            self._tell(self._take_rows)
+
+    def set_portfolio(self, portfolio: Portfolio) -> None:
+        """Show the actors how the session stands."""
+        if self._pipeline is not None:
+            watch = self._pipeline.portfolio
+            self._tell(lambda: watch.set(portfolio) if watch.is_open else None)
+
+    async def call(self, function: Callable[[Pipeline], T]) -> T:
+        """Call `function` with the pipeline in its thread and wait for what it returns; to add an actor, to report.
+
+        Waits for as long as an actor keeps the thread to itself.
+        """
+
+        async def there() -> T:
+            assert self._pipeline is not None
+            return function(self._pipeline)
+
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(there(), self._loop))
+
+    async def stop(self, deadline_s: float) -> bool:
+        """Stop the actors and the thread. Returns whether every actor ended by itself.
+
+        A thread that has not ended a second after the deadline is left behind; it ends with the process.
+        """
+        self._deadline_s = deadline_s
+        self._tell(self._end.set)
+        try:
+            async with asyncio.timeout(deadline_s + 1.0):
+                await self._ended.wait()
+        except TimeoutError:
+            _log.error("the actors' thread does not end; it is left behind")
+            return False
+        finally:
+            sys.setswitchinterval(self._switch_before_s)
+        if self._error is not None:
+            raise self._error
+        return self._is_clean
+
+    def _tell(self, what: Callable[[], object]) -> None:
+        try:
+            self._loop.call_soon_threadsafe(what)
+        except RuntimeError:
+            _log.debug("the actors' loop is closed")
+
+    # --- in the other thread -----------------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        assert self._home is not None
+        try:
+            with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
+                runner.run(self._main())
+        except BaseException as error:
+            self._error = error
+        for event in (self._ready, self._ended):
+            try:
+                self._home.call_soon_threadsafe(event.set)
+            except RuntimeError:
+                _log.debug("the driver's loop is closed")
+
+    async def _main(self) -> None:
+        home = self._home
+        assert home is not None
+        async with Supervisor(clock=self._clock) as supervisor:
+            self._pipeline = Pipeline(supervisor, self._instruments, self._send_home, clock=self._clock)
+            self._pipeline.start()
+            home.call_soon_threadsafe(self._ready.set)
+            await self._end.wait()
+            self._take_rows()
+            self._is_clean = await self._pipeline.stop(self._deadline_s)
+
+    def _send_home(self, rows: np.ndarray) -> None:
+        assert self._home is not None
+        try:
+            self._home.call_soon_threadsafe(self._sink, rows)
+        except RuntimeError:
+            _log.warning("%d signals came after the driver had ended", len(rows))
+
+    def _take_rows(self) -> None:
+        self._is_woken = False
+        pipeline = self._pipeline
+        while self._rows:
+            rows = self._rows.popleft()
+            self._n_taken += len(rows)
+            if pipeline is not None:
+                pipeline.publish(rows)
