@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from tercel.sim.venue import VenueRules
     from tercel.strategy.contract import Strategy
 
-__all__ = ["DESCRIPTION", "add_arguments", "add_venue_arguments", "run", "run_backtest", "venue_rules"]
+__all__ = ["DESCRIPTION", "add_arguments", "add_venue_arguments", "limits_of", "run", "run_backtest", "venue_rules"]
 
 DESCRIPTION = """Run strategies over a tape against a simulated venue, and print what came of it.
 
@@ -96,7 +96,8 @@ def venue_rules(options: argparse.Namespace) -> VenueRules:
     )
 
 
-def _limits(options: argparse.Namespace) -> Limits | None:
+def limits_of(options: argparse.Namespace) -> Limits | None:
+    """The limits that the options state; None where they state none."""
     from tercel.risk.limits import Limits
 
     given = {field: getattr(options, field) for field, _, _ in LIMITS.values()}
@@ -141,7 +142,7 @@ def run(options: argparse.Namespace) -> int:
         options.tape,
         rules=venue_rules(options),
         channels=options.channels.split(",") if options.channels else None,
-        limits=_limits(options),
+        limits=limits_of(options),
         sample_s=options.sample_s,
         initial_equity=options.capital,
         jit=not options.no_jit,

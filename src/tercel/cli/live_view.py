@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
-    from tercel.live.glance import Glance, InstrumentGlance
+    from tercel.live.glance import Glance, InstrumentGlance, LinkGlance
 
 __all__ = ["LiveView", "glance_line", "glance_panel"]
 
@@ -89,7 +89,9 @@ def _head(seen: Glance, left: str) -> RenderableType:
     grid.add_column(no_wrap=True, overflow="ellipsis")
     state = Text(f"HALTED: {seen.halted}", "bold red") if seen.halted else Text(seen.state, "bold")
     lost = sum(link.n_lost for link in seen.links)
-    links = ", ".join(f"{x.name} {'open' if x.is_open else 'in step' if x.is_live else 'connecting'}" for x in seen.links)
+    links = ", ".join(
+        f"{x.name} {'open' if x.is_open else 'in step' if x.is_live else 'connecting'}" for x in seen.links
+    )
     grid.add_row(
         Text.assemble("state ", state),
         Text.assemble("equity ", (_money(seen.equity), f"bold {_style(seen.equity)}".strip())),
@@ -99,6 +101,10 @@ def _head(seen: Glance, left: str) -> RenderableType:
     grid.add_row(f"refused {seen.n_refused:,}", f"lost {lost}", f"venue {links}")
     grid.add_row("tick to order", _latency(seen), "")
     return grid
+
+
+def _standing(link: LinkGlance) -> str:
+    return "open" if link.is_open else "in step" if link.is_live else "connecting"
 
 
 def _table(*columns: tuple[str, str]) -> Any:

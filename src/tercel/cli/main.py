@@ -27,6 +27,7 @@ COMMANDS = {
     "info": ("info", "tell what is in a tape, and check its book against its quotes"),
     "backtest": ("backtest", "run strategies over a tape against a simulated venue"),
     "simulate": ("simulate", "make a tape from a seeded market model"),
+    "replay": ("replay", "send a tape or a session's journal through the live path again"),
     "warmup": ("warmup", "compile everything now, so that later runs start at once"),
     "doctor": ("doctor", "check this installation, clean up old kernels"),
     "bench": ("bench", "measure tercel against its peers on this machine"),

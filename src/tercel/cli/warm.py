@@ -19,7 +19,7 @@ from typing import Any
 from tercel.cli.terminal import Terminal
 from tercel.clock import monotonic_ns
 
-__all__ = ["BACKTEST_ENTRIES", "INFO_ENTRIES", "MARKET_ENTRIES", "all_entries", "cold_entries", "warm"]
+__all__ = ["BACKTEST_ENTRIES", "INFO_ENTRIES", "MARKET_ENTRIES", "PAPER_ENTRIES", "all_entries", "cold_entries", "warm"]
 
 #: Entries by module: what each kind of run needs.
 BACKTEST_ENTRIES: dict[str, tuple[str, ...]] = {
@@ -27,6 +27,13 @@ BACKTEST_ENTRIES: dict[str, tuple[str, ...]] = {
     "tercel.sim.driver": ("simulate",),
     "tercel.engine.engine": ("_book_init",),
     "tercel.sim.venue": ("_venue_book_init",),
+}
+PAPER_ENTRIES: dict[str, tuple[str, ...]] = {
+    "tercel.engine.step": ("engine_step",),
+    "tercel.engine.engine": ("_book_init",),
+    "tercel.sim.venue": ("_venue_book_init",),
+    "tercel.sim.venue_steps": ("venue_advance", "venue_send"),
+    "tercel.book.views": ("view_level",),
 }
 MARKET_ENTRIES: dict[str, tuple[str, ...]] = {
     "tercel.sim.market_flow": ("market_run", "market_open", "market_snapshot")
@@ -37,7 +44,7 @@ INFO_ENTRIES: dict[str, tuple[str, ...]] = {
 }
 
 #: About how long the slow ones take, seconds: the order they are handed out in and how far the bar moves.
-_EXPECTED_S = {"engine_step": 7.0, "simulate": 6.0, "market_run": 2.0, "l3_write": 1.5, "l3_read": 1.0}
+_EXPECTED_S = {"engine_step": 7.0, "simulate": 6.0, "venue_advance": 3.0, "market_run": 2.0, "l3_write": 1.5, "l3_read": 1.0}
 _SMALL_S, _STRATEGY_S = 0.3, 1.0
 #: Below this much work, starting processes does not pay.
 _ALONE_S = 1.5
