@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
+    from rich.table import Table
 
     from tercel.live.glance import Glance, InstrumentGlance, LinkGlance
 
@@ -107,7 +108,7 @@ def _standing(link: LinkGlance) -> str:
     return "open" if link.is_open else "in step" if link.is_live else "connecting"
 
 
-def _table(*columns: tuple[str, str]) -> Any:
+def _table(*columns: tuple[str, str]) -> Table:
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, padding=(0, 1), header_style="dim", expand=False)

@@ -41,6 +41,7 @@ EXIT_CODES = {
     4: "the disk refused: full, read-only or gone",
     5: "a stated maximum was reached",
     6: "something is wrong in a strategy",
+    7: "a venue or a session could not be reached, or a connection broke",
     130: "interrupted",
 }
 

@@ -24,8 +24,8 @@ what it commanded then, byte for byte. Exit code 1: it does not replay."""
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.add_argument("strategies", nargs="*", metavar="STRATEGY", help="what to run over a tape, see tercel backtest;\n"
-                        "for a journal only where it does not say itself")  # fmt: skip
+    parser.add_argument("strategies", nargs="*", metavar="STRATEGY",
+                        help="what to run over a tape; for a journal where it does not say")  # fmt: skip
     parser.add_argument("source", type=Path, metavar="SOURCE", help="a tape, a capture, or a journal's directory")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", dest="settings",
                         help="a parameter, see tercel backtest; repeatable")  # fmt: skip
@@ -141,8 +141,8 @@ def _play_paced(player: Player, speed: float, name: str) -> None:
 
 def _tell(terminal: Terminal, player: Player, options: argparse.Namespace) -> int:
     """Tell the run again from its journal, compare, and show the result."""
-    from tercel.cli.strategy_spec import make_strategies
     from tercel.cli.backtest import limits_of
+    from tercel.cli.strategy_spec import make_strategies
     from tercel.engine.engine import Engine
     from tercel.live.playing import MemoryJournal
     from tercel.live.recap import recap

@@ -44,7 +44,14 @@ INFO_ENTRIES: dict[str, tuple[str, ...]] = {
 }
 
 #: About how long the slow ones take, seconds: the order they are handed out in and how far the bar moves.
-_EXPECTED_S = {"engine_step": 7.0, "simulate": 6.0, "venue_advance": 3.0, "market_run": 2.0, "l3_write": 1.5, "l3_read": 1.0}
+_EXPECTED_S = {
+    "engine_step": 7.0,
+    "simulate": 6.0,
+    "venue_advance": 3.0,
+    "market_run": 2.0,
+    "l3_write": 1.5,
+    "l3_read": 1.0,
+}
 _SMALL_S, _STRATEGY_S = 0.3, 1.0
 #: Below this much work, starting processes does not pay.
 _ALONE_S = 1.5
