@@ -28,7 +28,7 @@ _HEAD_BYTES = 256
 
 
 class RecordingConnection(VenueConnection):
-    """See the module. source: the connection. sink: takes what came. n_kept, n_left: messages kept, and of no symbol."""
+    """See the module. sink: takes what came. n_kept, n_left: messages kept, and left out for having no symbol of ours."""
 
     def __init__(self, source: VenueConnection, sink: Sink) -> None:
         super().__init__(source.name, source.instruments)
@@ -43,7 +43,7 @@ class RecordingConnection(VenueConnection):
     def _after(self) -> None:
         self.next_wake_ns, self.is_live = self.source.next_wake_ns, self.source.is_live
         for effect in self.effects:
-            if isinstance(effect, Request) and effect.endpoint == "depth" and effect.id not in self._snapshots:
+            if isinstance(effect, Request) and effect.endpoint == "snapshot" and effect.id not in self._snapshots:
                 (symbol,) = parse_qs(urlsplit(effect.url).query).get("symbol", [""])
                 self._snapshots[effect.id] = symbol
 
