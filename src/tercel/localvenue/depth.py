@@ -146,6 +146,8 @@ class Tape24h:
 
     def __init__(self) -> None:
         self.trades: deque[PublicTrade] = deque(maxlen=TRADES_KEPT)
+        #: Aggregate trades: number, and the trades of one taker at one price.
+        self.aggregates: deque[tuple[int, list[PublicTrade]]] = deque(maxlen=TRADES_KEPT)
         self.minutes: deque[Candle] = deque(maxlen=CANDLES_KEPT)
         self.last_px = 0
 

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 from tercel.localvenue.calls import Call
 
 __all__ = [
-    "average_price", "book_ticker", "day_ticker", "depth", "exchange_info", "klines", "ping", "price_ticker",
+    "aggregate_trades", "average_price", "book_ticker", "day_ticker", "depth", "exchange_info", "klines", "ping",
+    "price_ticker",
     "recent_trades", "server_time",
 ]  # fmt: skip
 
@@ -79,6 +80,24 @@ def recent_trades(call: Call) -> Any:
          "quoteQty": text_e8(t.px * t.lots * listed.value_e8), "time": t.time_ms, "isBuyerMaker": t.is_buyer_maker,
          "isBestMatch": True}
         for t in list(market.tape.trades)[-n:]
+    ]  # fmt: skip
+
+
+def aggregate_trades(call: Call) -> Any:
+    """The last aggregate trades, oldest first: from an id, within times, or the last ones."""
+    market, n = call.market(), call.limit(500, 1000)
+    listed = market.listed
+    from_id, start, end = call.number("fromId"), call.number("startTime", 0) or 0, call.number("endTime", 1 << 61) or 0
+    found = [
+        (number, run)
+        for number, run in market.tape.aggregates
+        if (from_id is None or number >= from_id) and start <= run[0].time_ms <= end
+    ]
+    is_forward = from_id is not None or call.params.get("startTime") is not None
+    return [
+        {"a": number, "p": listed.price(run[0].px), "q": listed.qty(sum(t.lots for t in run)), "f": run[0].id,
+         "l": run[-1].id, "T": run[-1].time_ms, "m": run[0].is_buyer_maker, "M": True}
+        for number, run in (found[:n] if is_forward else found[-n:])
     ]  # fmt: skip
 
 

@@ -59,6 +59,7 @@ _ACCOUNT, _MY_TRADES = Route(account.account_status, 20, SIGNED), Route(account.
 _START, _KEEP = Route(account.start_user_stream, 2, KEY), Route(account.keep_user_stream, 2, KEY)
 _STOP, _TEST = Route(account.stop_user_stream, 2, KEY), Route(orders.place_test, 1, TRADE)
 _LIMITS, _RATES = Route(account.order_limits, 40, SIGNED), Route(account.commission, 20, SIGNED)
+_AGGREGATES = Route(public.aggregate_trades, 4)
 _DAY = Route(public.day_ticker, _by_symbol(2, 80))
 
 PATHS: dict[tuple[str, str], Route] = {
@@ -67,6 +68,8 @@ PATHS: dict[tuple[str, str], Route] = {
     ("GET", "/api/v3/exchangeInfo"): _EXCHANGE_INFO,
     ("GET", "/api/v3/depth"): _DEPTH,
     ("GET", "/api/v3/trades"): _TRADES,
+    ("GET", "/api/v3/historicalTrades"): _TRADES,
+    ("GET", "/api/v3/aggTrades"): _AGGREGATES,
     ("GET", "/api/v3/klines"): _KLINES,
     ("GET", "/api/v3/uiKlines"): _KLINES,
     ("GET", "/api/v3/avgPrice"): Route(public.average_price, 2),
@@ -102,6 +105,8 @@ METHODS: dict[str, Route] = {
     "exchangeInfo": _EXCHANGE_INFO,
     "depth": _DEPTH,
     "trades.recent": _TRADES,
+    "trades.historical": _TRADES,
+    "trades.aggregate": _AGGREGATES,
     "klines": _KLINES,
     "uiKlines": _KLINES,
     "avgPrice": Route(public.average_price, 2),

@@ -161,6 +161,7 @@ class PublicStreams:
         if not run:
             return
         self._aggregate_id[listed.name] += 1
+        market.tape.aggregates.append((self._aggregate_id[listed.name], run))
         name = f"{listed.name.lower()}@aggTrade"
         if name in self._subscribers:
             self.publish(name, {

@@ -95,7 +95,7 @@ class LocalVenue:
         self.outbox: list[tuple[Hashable, bytes | None]] = []
         self.markets: dict[str, Market] = {}
         self.now_ns = 0
-        self._is_started = False
+        self.is_started = False
         self._ran_ns = 0
         self._n_sent = 0
         self._n_reports = 0
@@ -157,9 +157,9 @@ class LocalVenue:
 
     def start(self, now_ns: int) -> None:
         """The markets open. Once, before anything else."""
-        if self._is_started:
+        if self.is_started:
             raise ConfigError("the venue has been started already")
-        self._is_started = True
+        self.is_started = True
         self.now_ns = self._ran_ns = now_ns
         for market in self.markets.values():
             place = market.place
@@ -168,7 +168,7 @@ class LocalVenue:
 
     def _time(self, now_ns: int) -> int:
         """The venue's own time at `now_ns`; never behind what it has said."""
-        if not self._is_started:
+        if not self.is_started:
             raise ConfigError("the venue has not been started: call start(now_ns) first")
         self.now_ns = max(self.now_ns, now_ns)
         return self.now_ns + self.faults.clock_offset_ns
@@ -204,11 +204,19 @@ class LocalVenue:
 
     # --- connections ----------------------------------------------------------------------------------------------
 
+    def answer_to_upgrade(self, target: str) -> int:
+        """What `connect` would say to this path and query: 101, 404 or 503. Changes nothing."""
+        if self.faults.maintenance:
+            return 503
+        path = target.partition("?")[0].rstrip("/")
+        return 101 if path in ("/ws-api/v3", "/stream", "/ws") or path.startswith("/ws/") else 404
+
     def connect(self, conn: Hashable, target: str, now_ns: int, caller: str = "127.0.0.1") -> int:
         """A WebSocket wants to open at `target` (path and query). 101 accepted, else the HTTP status of the refusal."""
         now_ms = self._time(now_ns) // 1_000_000
-        if self.faults.maintenance:
-            return 503
+        status = self.answer_to_upgrade(target)
+        if status != 101:
+            return status
         if conn in self._sessions or conn in self._stream_conns:
             raise ConfigError("this connection is open already: connections are named by values of their own")
         path, _, query = target.partition("?")
@@ -220,17 +228,15 @@ class LocalVenue:
             return 101
         if path == "/stream":
             names, is_combined = options.get("streams", "").split("/"), True
-        elif path == "/ws" or path.startswith("/ws/"):
-            names, is_combined = path[4:].split("/"), False
         else:
-            return 404
+            names, is_combined = path[4:].split("/"), False
         names = [name for name in names if name]
         self._stream_conns[conn] = None
         public = [name for name in names if not self.users.attach(conn, name, now_ms, is_combined=is_combined)]
         self.streams.open(conn, public, is_combined=is_combined, now_ms=now_ms)
         return 101
 
-    def receive(self, conn: Hashable, data: bytes, now_ns: int) -> None:
+    def receive(self, conn: Hashable, data: bytes | memoryview, now_ns: int) -> None:
         """One whole text message of a connection; answers go to the outbox."""
         at_ns = self._catch_up(now_ns)
         session = self._sessions.get(conn)

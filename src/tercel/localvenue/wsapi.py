@@ -59,7 +59,7 @@ class Session:
         self.authorized_ms = 0
 
 
-def answer_message(venue: LocalVenue, conn: Hashable, session: Session, data: bytes, now_ns: int) -> None:
+def answer_message(venue: LocalVenue, conn: Hashable, session: Session, data: bytes | memoryview, now_ns: int) -> None:
     """Answer one request."""
     now_ms = now_ns // 1_000_000
     request_id: Any = None
@@ -188,7 +188,7 @@ _OWN: dict[str, Callable[[LocalVenue, Hashable, Session, Mapping[str, Any], int]
 }
 
 
-def answer_subscription(venue: LocalVenue, conn: Hashable, data: bytes, now_ns: int) -> None:
+def answer_subscription(venue: LocalVenue, conn: Hashable, data: bytes | memoryview, now_ns: int) -> None:
     """Answer a request on a stream connection: (UN)SUBSCRIBE, LIST_SUBSCRIPTIONS, SET_PROPERTY, GET_PROPERTY."""
     streams = venue.streams
     try:

@@ -84,8 +84,8 @@ def test_the_same_calls_give_the_same_bytes():
             venue.advance(venue.now_ns + dice.randrange(1, 40) * MS)
             side = dice.choice(["BUY", "SELL"])
             price = f"{60000 + dice.randrange(-20, 20)}.00"
-            venue.receive("ws", client.request("order.place", symbol="BTCUSDT", side=side, type="LIMIT",
-                                               timeInForce="GTC", quantity="0.01", price=price), venue.now_ns)  # fmt: skip
+            order = {"symbol": "BTCUSDT", "side": side, "type": "LIMIT", "timeInForce": "GTC", "quantity": "0.01"}
+            venue.receive("ws", client.request("order.place", **order, price=price), venue.now_ns)
             out += venue.take()
         return out
 
