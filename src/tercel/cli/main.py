@@ -28,6 +28,7 @@ COMMANDS = {
     "backtest": ("backtest", "run strategies over a tape against a simulated venue"),
     "simulate": ("simulate", "make a tape from a seeded market model"),
     "replay": ("replay", "send a tape or a session's journal through the live path again"),
+    "venue": ("venue", "run a local venue that speaks Binance's protocol"),
     "warmup": ("warmup", "compile everything now, so that later runs start at once"),
     "doctor": ("doctor", "check this installation, clean up old kernels"),
     "bench": ("bench", "measure tercel against its peers on this machine"),

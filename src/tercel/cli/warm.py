@@ -19,7 +19,10 @@ from typing import Any
 from tercel.cli.terminal import Terminal
 from tercel.clock import monotonic_ns
 
-__all__ = ["BACKTEST_ENTRIES", "INFO_ENTRIES", "MARKET_ENTRIES", "PAPER_ENTRIES", "all_entries", "cold_entries", "warm"]
+__all__ = [
+    "BACKTEST_ENTRIES", "INFO_ENTRIES", "MARKET_ENTRIES", "PAPER_ENTRIES", "TAPE_VENUE_ENTRIES", "VENUE_ENTRIES",
+    "all_entries", "cold_entries", "warm",
+]  # fmt: skip
 
 #: Entries by module: what each kind of run needs.
 BACKTEST_ENTRIES: dict[str, tuple[str, ...]] = {
@@ -38,6 +41,15 @@ PAPER_ENTRIES: dict[str, tuple[str, ...]] = {
 MARKET_ENTRIES: dict[str, tuple[str, ...]] = {
     "tercel.sim.market_flow": ("market_run", "market_open", "market_snapshot")
 }
+VENUE_ENTRIES: dict[str, tuple[str, ...]] = {
+    **MARKET_ENTRIES,
+    "tercel.sim.market_foreign": ("market_submit", "market_cancel", "market_reduce"),
+}
+TAPE_VENUE_ENTRIES: dict[str, tuple[str, ...]] = {
+    "tercel.sim.serving": ("serve_rows", "serve_command"),
+    "tercel.engine.step": ("engine_step",),
+    "tercel.sim.venue": ("_venue_book_init",),
+}
 INFO_ENTRIES: dict[str, tuple[str, ...]] = {
     "tercel.book.audit": ("audit_rows", "audit_init", "audit_check"),
     "tercel.book.views": ("view_depth",),
@@ -48,6 +60,8 @@ _EXPECTED_S = {
     "engine_step": 7.0,
     "simulate": 6.0,
     "venue_advance": 3.0,
+    "serve_command": 3.0,
+    "serve_rows": 3.0,
     "market_run": 2.0,
     "l3_write": 1.5,
     "l3_read": 1.0,

@@ -16,7 +16,10 @@ from tercel.localvenue.refusals import filter_failure
 from tercel.model.instrument import Instrument
 from tercel.sim.market import MarketModel
 
-__all__ = ["Listed", "SymbolRules", "default_symbols"]
+__all__ = ["Listed", "SymbolRules", "default_symbols", "tape_symbols"]
+
+
+_QUOTES = ("USDT", "USDC", "BTC", "EUR", "USD")
 
 
 class SymbolRules(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,7 +48,7 @@ def default_symbols(names: list[str] | None = None) -> list[SymbolRules]:
     rules = []
     for name in names or list(known):
         tick, lot, mid_px, vol = known.get(name, ("0.01", "0.01", 10_000, 1.0))
-        quote = next((q for q in ("USDT", "USDC", "BTC", "EUR", "USD") if name.endswith(q) and name != q), "")
+        quote = next((q for q in _QUOTES if name.endswith(q) and name != q), "")
         if not quote or not name.isalnum() or not name.isascii() or name != name.upper():
             raise ConfigError(f"symbol {name!r}: expected capitals ending in USDT, USDC, BTC, EUR or USD, as BTCUSDT")
         instrument = Instrument(
@@ -53,6 +56,32 @@ def default_symbols(names: list[str] | None = None) -> list[SymbolRules]:
             base=name.removesuffix(quote), quote=quote,
         )  # fmt: skip
         rules.append(SymbolRules(instrument=instrument, market=MarketModel(mid_px=mid_px, value_vol=vol)))
+    return rules
+
+
+def tape_symbols(instruments: list[Instrument], names: list[str] | None = None) -> list[SymbolRules]:
+    """The symbols of a tape, or those named of them. What a tape does not say of currencies is read from the name.
+
+    A tape whose lot times tick is finer than 1e-8 of the quote currency gets a lot ten, a hundred, ... times as large.
+    """
+    rules = []
+    for instrument in instruments:
+        if names is not None and instrument.symbol not in names:
+            continue
+        symbol = "".join(c for c in instrument.symbol.upper() if c.isascii() and c.isalnum())
+        quote = next((q for q in _QUOTES if symbol.endswith(q) and symbol != q), "")
+        base = instrument.base or symbol.removesuffix(quote)
+        lot = instrument.lot_size
+        while (instrument.tick_size * lot * E8) % 1:
+            lot *= 10
+        # A venue of this kind pays in the quote currency and counts sizes in the base currency.
+        spot = msgspec.structs.replace(
+            instrument, kind="spot", base=base, quote=instrument.quote or quote or "USD", lot_size=lot
+        )
+        rules.append(SymbolRules(instrument=spot))
+    if names is not None and len(rules) != len(names):
+        held = ", ".join(instrument.symbol for instrument in instruments)
+        raise ConfigError(f"the tape does not hold all of {', '.join(names)}; it has {held}")
     return rules
 
 

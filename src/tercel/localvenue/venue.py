@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl
 
 import msgspec
+import numpy as np
 
 from tercel.errors import ConfigError
 from tercel.localvenue import reports
@@ -40,7 +41,7 @@ from tercel.localvenue.matching import SimulatedMarket, TapeMarket
 from tercel.localvenue.orders import Order
 from tercel.localvenue.rest import Answer, answer_http
 from tercel.localvenue.streams import PublicStreams
-from tercel.localvenue.symbols import Listed, SymbolRules, default_symbols
+from tercel.localvenue.symbols import Listed, SymbolRules, default_symbols, tape_symbols
 from tercel.localvenue.users import UserStreams
 from tercel.localvenue.wsapi import Session, answer_message, answer_subscription
 from tercel.sim.market_foreign import STP_MAKER
@@ -112,7 +113,7 @@ class LocalVenue:
     def _list(self, tape: Tape | None) -> None:
         rules = list(self.rules.symbols)
         if tape is not None:
-            rules = rules or [SymbolRules(instrument=instrument) for instrument in tape.instruments]
+            rules = rules or tape_symbols(tape.instruments)
             all_rows = tape.rows()
         for i, each in enumerate(rules or default_symbols()):
             listed = Listed(i, each)
@@ -126,8 +127,12 @@ class LocalVenue:
                 names = [instrument.symbol for instrument in tape.instruments]
                 if listed.name not in names:
                     raise ConfigError(f"the tape has no {listed.name}; it has {', '.join(names)}")
-                mine = all_rows[all_rows["instrument"] == names.index(listed.name)].copy()
+                i_tape = names.index(listed.name)
+                mine = all_rows[all_rows["instrument"] == i_tape].copy()
                 mine["instrument"] = 0
+                # Sizes in the lots that are listed; what is smaller than one counts as one.
+                factor = int(each.instrument.lot_size / tape.instruments[i_tape].lot_size)
+                mine["qty"] = np.where(mine["qty"] > 0, np.maximum(1, mine["qty"] // factor), 0)
                 place = TapeMarket(each.instrument, mine, book, self.rules.speed)
             self.markets[listed.name] = Market(listed, place, book)
 
