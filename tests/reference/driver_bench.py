@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 from decimal import Decimal
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 from reference.plain_connection import PlainConnection
 from tercel.config import Capacity
 from tercel.engine.engine import Engine
-from tercel.engine.replay import replay
+from tercel.engine.replay import note, replay
 from tercel.live.driver import LiveCore, LiveOptions
 from tercel.live.standing import Verdict
 from tercel.model.account import AccountReport
@@ -37,10 +38,15 @@ class ListJournal:
         self.commands: list[np.ndarray] = []
         self.error: Exception | None = None
 
-    def append(self, rows: np.ndarray) -> None:
+    def append(self, rows: int | np.ndarray, n: int) -> None:
         if self.error is not None:
             raise self.error
-        self.rows.append(rows.copy())
+        if isinstance(rows, int):
+            rows = np.frombuffer((ctypes.c_char * (64 * n)).from_address(rows), EVENT)
+        self.rows.append(rows[:n].copy())
+
+    def note(self, what: int, ts_ns: int) -> None:
+        self.append(note(what, ts_ns), 1)
 
     def append_commands(self, commands: np.ndarray) -> None:
         if self.error is not None:

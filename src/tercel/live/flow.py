@@ -14,7 +14,7 @@ import numpy as np
 
 from tercel.engine.engine import Engine
 from tercel.engine.feed import EngineFeed
-from tercel.engine.replay import DEAF, note
+from tercel.engine.replay import DEAF
 from tercel.engine.step import FORGET, START, STOP, TIMERS
 from tercel.errors import ConfigError, TercelError
 from tercel.live.link import CANCELS, Link
@@ -31,12 +31,19 @@ ROUNDS_MAX = 4096
 class JournalSink(Protocol):
     """What the driver needs of a journal; `store.journal` is one."""
 
-    def append(self, rows: np.ndarray) -> None:
-        """Keep (n,) EVENT rows in order, before the engine sees them. StorageError: nothing more can be kept."""
+    def append(self, rows: int | np.ndarray, n: int) -> None:
+        """Keep the first `n` EVENT rows of an array or at an address, in order, before the engine sees them.
+
+        StorageError: nothing more can be kept.
+        """
         ...
 
     def append_commands(self, commands: np.ndarray) -> None:
         """Keep (n,) COMMAND rows in order, before they can leave. StorageError as above."""
+        ...
+
+    def note(self, what: int, ts_ns: int) -> None:
+        """Keep what the engine is asked beside rows (see engine.replay). StorageError as above."""
         ...
 
 
@@ -82,12 +89,16 @@ class Flow:
                     if kept:
                         self._count_round(link, now_ns)
                         n = buffer.n
-                    rows = buffer.rows[kept:n]
                     if buffer.has_other:
                         buffer.has_other = False
+                        rows = buffer.rows[kept:n]
                         if link.look_at(rows):
                             self._standing.note_fills(rows)
-                    journal.append(rows)
+                    # By the buffer's own address where that can be: the journal knows it, and no view is made.
+                    if kept:
+                        journal.append(buffer.rows[kept:n], n - kept)
+                    else:
+                        journal.append(buffer.address, n)
                     kept = n
                 i = feed.step(buffer.address, i, n)
                 if feed.has_emitted:
@@ -109,7 +120,7 @@ class Flow:
             return
         feed = self.feed
         try:
-            self._journal.append(rows)
+            self._journal.append(rows, len(rows))
             i, n, address = 0, len(rows), rows.ctypes.data
             while i < n:
                 i = feed.step(address, i, n)
@@ -171,7 +182,7 @@ class Flow:
             return
         engine, feed = self.engine, self.feed
         try:
-            self._journal.append(note(what, now_ns))
+            self._journal.note(what, now_ns)
             if what == DEAF:
                 engine.deafen()
             elif what == START:
