@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from typing import Protocol
 
-__all__ = ["Clock", "HandClock", "SystemClock", "cpu_ns", "monotonic_ns", "wall_ns"]
+__all__ = ["Clock", "HandClock", "SteadyClock", "SystemClock", "cpu_ns", "monotonic_ns", "wall_ns"]
 
 
 class Clock(Protocol):
@@ -34,6 +34,45 @@ class SystemClock:
     def monotonic_ns(self) -> int:
         """Nanoseconds from an arbitrary origin; never runs backwards."""
         return time.perf_counter_ns()
+
+
+class SteadyClock:
+    """The time of day for a session: it follows the machine's, never runs backwards and never jumps.
+
+    `adjust`, called now and then, moves it towards the machine's time by at most 0.5 ms. n_jumps: how often the
+    machine's time was found more than a second away.
+    """
+
+    _STEP_NS = 500_000
+    _JUMP_NS = 1_000_000_000
+
+    def __init__(self, clock: Clock | None = None) -> None:
+        self._clock: Clock = clock or SystemClock()
+        self._offset_ns = self._clock.wall_ns() - self._clock.monotonic_ns()
+        self._last_ns = 0
+        self._is_away = False
+        self.n_jumps = 0
+
+    def wall_ns(self) -> int:
+        """Nanoseconds since the Unix epoch, UTC, never less than before."""
+        now_ns = self._offset_ns + self._clock.monotonic_ns()
+        if now_ns < self._last_ns:
+            return self._last_ns
+        self._last_ns = now_ns
+        return now_ns
+
+    def monotonic_ns(self) -> int:
+        """Nanoseconds from an arbitrary origin; never runs backwards."""
+        return self._clock.monotonic_ns()
+
+    def adjust(self) -> int:
+        """Move towards the machine's time. Returns how far that is away, ns, positive when it is ahead."""
+        away_ns = self._clock.wall_ns() - self._offset_ns - self._clock.monotonic_ns()
+        is_away = abs(away_ns) > self._JUMP_NS
+        self.n_jumps += is_away and not self._is_away
+        self._is_away = is_away
+        self._offset_ns += max(-self._STEP_NS, min(away_ns, self._STEP_NS))
+        return away_ns
 
 
 class HandClock:

@@ -94,6 +94,11 @@ class LiveCore:
         return self.flow.error
 
     @property
+    def is_ready(self) -> bool:
+        """Whether everything is reconciled and only `arm` is missing."""
+        return self.state == RECONCILE and not self.is_arming and all(link.is_reconciled for link in self.links)
+
+    @property
     def is_trading(self) -> bool:
         """Whether new orders may leave by at least one connection."""
         return self.state == TRADING and any(link.is_open for link in self.links)
