@@ -1,6 +1,6 @@
 """The way into a running session from another terminal: a Unix socket that only its owner can use, and a halt file.
 
-A request is one line of JSON, `{"ask": "status"}`, and so is its answer. The socket lies in the session's run directory,
+A request is one line of JSON, `{"ask": "status"}`, and so is its answer. The socket lies in the session's directory,
 mode 0600. A file named HALT there halts the session within a second, and one that starts beside it starts halted: that
 works even where nobody answers. Served by `live.session`; asked by `tercel status`, `kill` and `stop`.
 """

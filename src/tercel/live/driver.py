@@ -31,6 +31,8 @@ __all__ = ["LiveCore", "LiveOptions"]
 LOOK_NS = 250_000_000
 #: Until the venue is asked again after a report that our books disagree with.
 _MISMATCH_NS = 1_000_000_000
+#: How far back a first report looks, for clocks that differ.
+_MARGIN_NS = 60_000_000_000
 
 
 class LiveOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -127,6 +129,9 @@ class LiveCore:
         self.state = CONNECT
         self._look_ns = now_ns + LOOK_NS
         for link in self.links:
+            if link.since_ns <= 0:
+                # Nothing of ours was ever at this venue: what happened before us is not ours to account.
+                link.since_ns = now_ns - _MARGIN_NS
             link.connection.open(now_ns)
             self._after(link, now_ns)
 
