@@ -1,0 +1,71 @@
+"""The journal of the simulated process, in memory: runs of rows and commands, recovered by replay."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable
+
+import numpy as np
+
+from tercel.engine.engine import Engine
+from tercel.engine.replay import note, replay
+from tercel.model.commands import COMMAND
+from tercel.model.events import EVENT, event_rows
+
+
+class Ledger:
+    """Runs, each begun from the state that the one before ended with."""
+
+    def __init__(self, fresh: Callable[[int], Engine]) -> None:
+        self._fresh = fresh
+        self.runs: list[tuple[bytes | None, list[np.ndarray], list[np.ndarray]]] = []
+
+    def begin(self) -> Engine:
+        """The engine as the last run left it, with a run number of its own."""
+        run = len(self.runs) + 1
+        engine = self._fresh(run)
+        start = None
+        if self.runs:
+            _, engine = self.replayed(len(self.runs) - 1)
+            engine.head["next_id"] = (run << 32) + 1
+            start = engine.snapshot()
+        self.runs.append((start, [], []))
+        return engine
+
+    def replayed(self, i: int) -> tuple[np.ndarray, Engine]:
+        """The commands and the engine that the rows of run `i` give."""
+        start, rows, _ = self.runs[i]
+        engine = self._fresh(i + 1)
+        if start is not None:
+            engine.restore(start)
+        commands, _ = replay(engine, np.concatenate([event_rows(0), *rows]))
+        return commands, engine
+
+    def cut(self) -> None:
+        """The process died."""
+
+    def append(self, rows: int | np.ndarray, n: int) -> None:
+        if isinstance(rows, int):
+            rows = np.frombuffer((ctypes.c_char * (64 * n)).from_address(rows), EVENT)
+        self.runs[-1][1].append(rows[:n].copy())
+
+    def append_commands(self, commands: np.ndarray) -> None:
+        self.runs[-1][2].append(commands.copy())
+
+    def note(self, what: int, ts_ns: int) -> None:
+        self.append(note(what, ts_ns), 1)
+
+    def all_rows(self) -> np.ndarray:
+        return np.concatenate([event_rows(0), *(rows for run in self.runs for rows in run[1])])
+
+    def all_commands(self) -> np.ndarray:
+        return np.concatenate([np.zeros(0, COMMAND), *(part for run in self.runs for part in run[2])])
+
+    def check_replays(self, said: str, engine: Engine) -> None:
+        """Every run replays to its commands, and the last one to the bytes of the living engine."""
+        last = engine
+        for i, (_, _, commands) in enumerate(self.runs):
+            again, last = self.replayed(i)
+            had = np.concatenate([np.zeros(0, COMMAND), *commands])
+            assert again[: len(had)].tobytes() == had.tobytes(), f"{said}: run {i + 1} replays to other commands"
+        assert last.state_hash() == engine.state_hash(), f"{said}: replay gives another state"
