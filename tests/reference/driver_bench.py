@@ -16,7 +16,7 @@ from tercel.live.driver import LiveCore, LiveOptions
 from tercel.live.standing import Verdict
 from tercel.model.account import AccountReport
 from tercel.model.commands import COMMAND
-from tercel.model.events import EVENT, FILL, event_rows
+from tercel.model.events import EVENT, event_rows
 from tercel.model.instrument import Instrument
 from tercel.strategy.contract import Strategy
 
@@ -67,10 +67,6 @@ class ToldStanding:
 
     def __init__(self) -> None:
         self.verdicts: list[Verdict] = []
-        self.fills: list[int] = []
-
-    def note_fills(self, rows: np.ndarray) -> None:
-        self.fills += rows["arg1"][rows["kind"] == FILL].tolist()
 
     def judge(self, engine: Engine, link: Any, report: AccountReport, now_ns: int) -> Verdict:
         if self.verdicts:

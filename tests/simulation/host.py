@@ -1,4 +1,4 @@
-"""Our process in the simulation: engine, connection, driver and journal, that can be killed at any effect and revived."""
+"""Our process in the simulation: engine, connection, driver, journal; it can be killed at any effect, and revived."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+
 from simulation.ledger import Ledger
 from simulation.wires import MS, Network, S, Timeline, Wire
-
 from tercel.book.views import BookView
 from tercel.config import Capacity
 from tercel.engine.engine import Engine
@@ -22,7 +22,6 @@ from tercel.orders.lifecycle import ST_PENDING_NEW, ST_UNKNOWN
 from tercel.risk.limits import Limits
 from tercel.strategy.contract import Strategy
 from tercel.venues.binance.connection import BinanceConnection
-from tercel.venues.binance.encoding import own_id
 from tercel.venues.binance.settings import BinanceSettings, Credentials
 from tercel.venues.contract import NEVER, Connect, Disconnect, Request, Send
 
@@ -210,7 +209,7 @@ class Host:
         return self.unquiet() == ""
 
     def open_orders(self) -> dict[int, tuple[int, int, int]]:
-        """Our id -> (side, px, lots left)."""
+        """Our id -> (side, px, lots left), as far as we know."""
         return {
             int(o["id"]): (int(o["side"]), int(o["px"]), int(o["qty"] - o["filled"])) for o in self._living()
         }  # fmt: skip
@@ -230,13 +229,14 @@ class Host:
         commands = self.ledger.all_commands()
         return set(commands["id"][commands["kind"] == 1].tolist())
 
+    def check_replays(self, said: str) -> None:
+        assert self.engine is not None
+        self.ledger.check_replays(said, self.engine)
+
     def book(self, side: int, n: int) -> list[tuple[int, int]]:
         assert self.engine is not None
         px, lots = BookView(self.engine.book_address(0)).depth(side, n)
         return list(zip(px.tolist(), lots.tolist()))
-
-    def venue_key(self, client_id: str) -> int:
-        return own_id(client_id)
 
 
 class _Asker:

@@ -20,8 +20,8 @@ class Faults:
     """How bad the network is. All chances are drawn from the world's seed.
 
     delay_ms: mean of a message's way. cut: deaths of a WebSocket per second. half_open: share of deaths that nobody is
-    told of. refused: chance that a connection cannot be opened. http_lost: chance that a request gets no answer, half of
-    them after the venue has done what they ask. stall: chance per message that a connection stands still for a while.
+    told of. refused: chance that a connection cannot be opened. http_lost: chance that a request gets no answer, half
+    of them after the venue has done what they ask. stall: chance per message that a connection stands still for a while.
     """
 
     def __init__(
@@ -186,6 +186,10 @@ class Network:
         if wire.name in self._at_venue:
             self._at_venue.discard(wire.name)
             self.venue.disconnect(wire.name)
+
+    def has_dead(self) -> bool:
+        """Whether a connection is dead and its client does not know."""
+        return any(wire.dead_ns is not None for wire in self.wires.values())
 
     def restart_venue(self) -> None:
         """Every connection is dropped by the venue."""

@@ -80,7 +80,7 @@ class LiveCore:
         self.now_ns = engine.now_ns
         self.n_clock_back = 0
         self.links = [Link(i, c, standing.since_ns) for i, c in enumerate(connections)]
-        self.flow = Flow(engine, self.links, journal, standing)
+        self.flow = Flow(engine, self.links, journal)
         self.notes = self.flow.notes
         self._feed = self.flow.feed
         self._is_alone = len(self.links) == 1
@@ -312,7 +312,6 @@ class LiveCore:
         verdict = self.standing.judge(self.engine, link, report, now_ns)
         self.notes.extend(f"{link.name}: {text}" for text in verdict.notes)
         if len(verdict.rows):
-            self.standing.note_fills(verdict.rows)
             self.flow.take_array(verdict.rows, now_ns)
         if len(verdict.commands):
             link.connection.send_commands(verdict.commands, now_ns)

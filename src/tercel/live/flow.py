@@ -18,7 +18,6 @@ from tercel.engine.replay import DEAF
 from tercel.engine.step import FORGET, START, STOP, TIMERS
 from tercel.errors import ConfigError, TercelError
 from tercel.live.link import CANCELS, Link
-from tercel.live.standing import Standing
 from tercel.model.events import HALT, LOCAL
 from tercel.model.reasons import ENDLESS_ANSWERS, NOT_ARMED, NOT_RECONCILED
 
@@ -55,7 +54,7 @@ class Flow:
     a command did not leave.
     """
 
-    def __init__(self, engine: Engine, links: Sequence[Link], journal: JournalSink, standing: Standing) -> None:
+    def __init__(self, engine: Engine, links: Sequence[Link], journal: JournalSink) -> None:
         self.engine = engine
         self.feed = EngineFeed(engine)
         self.links = list(links)
@@ -66,7 +65,6 @@ class Flow:
         self.n_commands = 0
         self.n_refused = 0
         self._journal = journal
-        self._standing = standing
         self.owners = _owners(engine, self.links)
         self._only = self.links[0] if len(self.links) == 1 else None
         self._n_rounds = 0
@@ -91,9 +89,7 @@ class Flow:
                         n = buffer.n
                     if buffer.has_other:
                         buffer.has_other = False
-                        rows = buffer.rows[kept:n]
-                        if link.look_at(rows):
-                            self._standing.note_fills(rows)
+                        link.look_at(buffer.rows[kept:n])
                     # By the buffer's own address where that can be: the journal knows it, and no view is made.
                     if kept:
                         journal.append(buffer.rows[kept:n], n - kept)

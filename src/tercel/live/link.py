@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from tercel.model.commands import AMEND, CANCEL, CANCEL_ALL, NEW
-from tercel.model.events import AMEND_REJECT, CANCEL_REJECT, DISCONNECT, FILL, LOCAL, REJECT
+from tercel.model.events import AMEND_REJECT, CANCEL_REJECT, DISCONNECT, LOCAL, REJECT
 from tercel.orders.lifecycle import ST_PENDING_NEW, ST_UNKNOWN
 from tercel.venues.contract import VenueConnection
 
@@ -52,12 +52,10 @@ class Link:
         self.is_open = False
         self.n_lost += 1
 
-    def look_at(self, rows: np.ndarray) -> bool:
-        """Look through rows that are no market data. Whether a FILL is among them."""
-        kinds = rows["kind"]
-        if (kinds == DISCONNECT).any():
+    def look_at(self, rows: np.ndarray) -> None:
+        """Look through rows that are not all market data for the loss of the order channel."""
+        if (rows["kind"] == DISCONNECT).any():
             self.lost()
-        return bool((kinds == FILL).any())
 
     def ask(self, order_ids: list[int], now_ns: int) -> None:
         """Ask the venue how our orders and positions stand, these orders by name, unless it is being asked."""

@@ -35,13 +35,9 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Standing(Protocol):
-    """Remembers which executions the engine has been told of, and judges reports."""
+    """Judges reports. since_ns: every execution before this time of the venue is known, 0 for a new account."""
 
     since_ns: int
-
-    def note_fills(self, rows: np.ndarray) -> None:
-        """FILL rows among `rows`, (n,) EVENT, are being told to the engine."""
-        ...
 
     def judge(self, engine: Engine, link: Link, report: AccountReport, now_ns: int) -> Verdict:
         """Compare a report with the engine's books."""
