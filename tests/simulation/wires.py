@@ -191,6 +191,10 @@ class Network:
         """Whether a connection is dead and its client does not know."""
         return any(wire.dead_ns is not None for wire in self.wires.values())
 
+    def last_arrival_ns(self) -> int:
+        """When everything that is on its way now has arrived."""
+        return max((wire._down_ns for wire in self.wires.values()), default=0)
+
     def restart_venue(self) -> None:
         """Every connection is dropped by the venue."""
         self.venue.restart(self.line.now_ns)

@@ -119,12 +119,12 @@ class World:
             if core is not None and core.is_trading and not self.host.is_resting():
                 self.host.input(lambda: self.host.core.inject(rest, self.host.time()))
             self.line.run(self.line.now_ns + S)
-            if self.host.is_quiet() and not self.network.has_dead():
+            if self.host.is_quiet() and not self.network.has_dead() and self.host.connection.is_live:
                 break
         # The market stands still, so that what is left on its way arrives and books can be compared.
         for market in self.venue.markets.values():
             market.place.run = lambda now_ns: []  # type: ignore[method-assign]
-        self.line.run(self.line.now_ns + 3 * S)
+        self.line.run(max(self.line.now_ns, self.network.last_arrival_ns()) + 3 * S)
 
     def heal(self) -> None:
         self.plan.faults.heal()

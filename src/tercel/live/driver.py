@@ -21,7 +21,7 @@ from tercel.live.link import Link
 from tercel.live.standing import Standing
 from tercel.model.account import AccountReport
 from tercel.model.commands import CANCEL, COMMAND
-from tercel.model.events import EVENT, HALT, LOCAL, RESUME, event_rows
+from tercel.model.events import CLEAR, EVENT, HALT, LOCAL, RESUME, SNAPSHOT, event_rows
 from tercel.model.reasons import KILL_SWITCH
 from tercel.venues.contract import NEVER, Disconnect, VenueConnection
 
@@ -29,7 +29,7 @@ __all__ = ["LiveCore", "LiveOptions"]
 
 #: How often the driver looks at what waits: unsettled orders, cancels to repeat, the next state.
 LOOK_NS = 250_000_000
-#: Until the venue is asked again after a report that our books disagree with.
+#: Until the venue is asked again after a report that did not settle everything.
 _MISMATCH_NS = 1_000_000_000
 #: How far back a first report looks, for clocks that differ.
 _MARGIN_NS = 60_000_000_000
@@ -126,6 +126,8 @@ class LiveCore:
         now_ns = self._at(now_ns)
         if self._feed.started_ns == 0:
             self.flow.deafen(now_ns)
+        if self.engine.seq:
+            self._forget_books(now_ns)
         self.state = CONNECT
         self._look_ns = now_ns + LOOK_NS
         for link in self.links:
@@ -134,6 +136,14 @@ class LiveCore:
                 link.since_ns = now_ns - _MARGIN_NS
             link.connection.open(now_ns)
             self._after(link, now_ns)
+
+    def _forget_books(self, now_ns: int) -> None:
+        """What a recovered engine knows of the market is old: its books begin empty, and no strategy is told so."""
+        n = len(self.engine.instruments)
+        rows = event_rows(n)
+        rows["ts_exch"] = rows["ts_recv"] = now_ns
+        rows["kind"], rows["flags"], rows["instrument"] = CLEAR, LOCAL | SNAPSHOT, np.arange(n)
+        self.flow.take_array(rows, now_ns)
 
     def on_message(self, i_link: int, channel: str, data: bytes | bytearray | memoryview, now_ns: int) -> None:
         """One whole message of a channel."""
@@ -378,6 +388,7 @@ class LiveCore:
                 late = link.unsettled(self._living(), now_ns, self.options.answer_ns)
                 doubts = link.n_mismatches and not self._feed.halted
                 if (late or doubts) and link.ask_again_ns <= now_ns:
+                    link.ask_again_ns = now_ns + _MISMATCH_NS
                     link.ask(late, now_ns)
             self._look_at_link(link, now_ns)
 

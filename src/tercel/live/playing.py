@@ -14,6 +14,8 @@ import numpy as np
 
 from tercel.config import Capacity
 from tercel.engine.engine import Engine
+from tercel.engine.replay import note
+from tercel.jit import records
 from tercel.live.driver import LiveCore
 from tercel.live.flow import JournalSink
 from tercel.live.lifecycle import FLUSH, STOPPED
@@ -22,7 +24,7 @@ from tercel.live.standing import Verdict
 from tercel.live.tape_source import TapeSource
 from tercel.model.account import AccountReport
 from tercel.model.commands import COMMAND
-from tercel.model.events import event_rows
+from tercel.model.events import EVENT, event_rows
 from tercel.risk.limits import Limits
 from tercel.sim.venue import VenueRules
 from tercel.store.tape import Tape
@@ -42,9 +44,15 @@ class MemoryJournal:
         self._rows: list[np.ndarray] = []
         self._commands: list[np.ndarray] = []
 
-    def append(self, rows: np.ndarray) -> None:
-        """Keep (n,) EVENT rows."""
-        self._rows.append(rows.copy())
+    def append(self, rows: int | np.ndarray, n: int) -> None:
+        """Keep the first `n` EVENT rows of an array or at an address."""
+        if isinstance(rows, int):
+            rows = np.asarray(records(rows, n, EVENT)).view(EVENT)
+        self._rows.append(rows[:n].copy())
+
+    def note(self, what: int, ts_ns: int) -> None:
+        """Keep what the engine was asked beside rows."""
+        self._rows.append(note(what, ts_ns))
 
     def append_commands(self, commands: np.ndarray) -> None:
         """Keep (n,) COMMAND rows."""
@@ -67,9 +75,6 @@ class PaperStanding:
     """The word of a simulated venue that lives in this process: it cannot differ from what it has told us."""
 
     since_ns = 0
-
-    def note_fills(self, rows: np.ndarray) -> None:
-        """Nothing has to be remembered."""
 
     def judge(self, engine: Engine, link: object, report: AccountReport, now_ns: int) -> Verdict:
         """Agree."""

@@ -107,6 +107,9 @@ class AccountStanding:
             notes.append(f"order {id}: the venue has {said.filled} lots filled, we have {filled}")
         if said.status in (CANCELED, EXPIRED, REJECT):
             add(said.status, said.px, said.qty - said.filled, VENUE_ENDED)
+        elif said.status == FILL and filled >= said.qty and int(order["qty"]) > filled:
+            # It filled whole after an amend that nobody told us of.
+            add(CANCELED, said.px, 0, VENUE_ENDED)
         elif said.status == ACK:
             if state in (ST_PENDING_NEW, ST_UNKNOWN):
                 add(ACK, said.px, said.qty, 0, said.venue_id)

@@ -178,6 +178,7 @@ class Desk:
         ts_ns = (e.T or e.E) * _MS
         px, qty, filled = instrument.ticks(e.p), instrument.lots(e.q), instrument.lots(e.z)
         if e.x in ("TRADE", "CALCULATED"):
+            self._amended_unheard(e, number, px, qty, filled - instrument.lots(e.l), ts_ns, now_ns)
             self._fill(e, i, instrument, number, ts_ns, now_ns)
         if number == 0:
             return
@@ -192,6 +193,17 @@ class Desk:
         if not (e.x == "NEW" and order.replacing is not None):
             order.filled = max(order.filled, filled)
         self._change(e, order, px, qty, filled, ts_ns, now_ns)
+
+    def _amended_unheard(
+        self, e: OrderEvent, number: int, px: int, qty: int, filled: int, ts_ns: int, now_ns: int
+    ) -> None:
+        """A fill of an order whose price or size is not what we heard last: the word of its amend was lost."""
+        order = self.open.get(number)
+        if order is None or order.replacing is not None or order.is_half_done or qty <= filled:
+            return
+        if order.qty != qty or (order.px != px and order.px > 0 and px > 0):
+            order.px, order.qty = px, qty
+            self._row(AMENDED, order, ts_ns, now_ns, reasons.BY_REQUEST, px, qty - filled)
 
     def _change(self, e: OrderEvent, order: LiveOrder, px: int, qty: int, filled: int, ts_ns: int, now_ns: int) -> None:
         kind = e.x

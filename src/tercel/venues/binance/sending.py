@@ -123,6 +123,8 @@ class Sender:
     def _answered_session(self, method: str, is_ok: bool, code: int, now_ns: int) -> None:
         if not is_ok:
             self._c.notes.append(f"{self._c.name}: {method} refused, code {code}")
+            if code == CLOCK_CODE:
+                self._c.measure_clock(now_ns)
             self._c.drop("orders", f"{method} refused")
         elif method == "session.logon":
             self._is_logged_on = True

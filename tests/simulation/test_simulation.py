@@ -1,0 +1,18 @@
+"""Seeds of the simulated session. More of them: `python tools/simulate_sessions.py --seeds 20000`."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+from simulation.world import run_seed
+
+#: Seeds in one run of the tests; the continuous integration asks for 2,000.
+N_SEEDS = int(os.environ.get("TERCEL_SIMULATION_SEEDS", "60"))
+_CHUNK = 20
+
+
+@pytest.mark.parametrize("first", range(0, N_SEEDS, _CHUNK))
+def test_nothing_is_lost_or_doubled_whatever_happens(first):
+    for seed in range(first, min(first + _CHUNK, N_SEEDS)):
+        run_seed(seed)
