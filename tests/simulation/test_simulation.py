@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 import pytest
+
 from simulation.world import run_seed
 
 #: Seeds in one run of the tests; the continuous integration asks for 2,000.

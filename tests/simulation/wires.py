@@ -21,7 +21,7 @@ class Faults:
 
     delay_ms: mean of a message's way. cut: deaths of a WebSocket per second. half_open: share of deaths that nobody is
     told of. refused: chance that a connection cannot be opened. http_lost: chance that a request gets no answer, half
-    of them after the venue has done what they ask. stall: chance per message that a connection stands still for a while.
+    of them after the venue has done what they ask. stall: chance per message that a connection stands still a while.
     """
 
     def __init__(

@@ -67,11 +67,8 @@ class World:
         self.plan = plan or Plan(seed)
         self.rng = random.Random(seed * 7919 + 1)
         self.line = Timeline(T0)
-        self.venue = LocalVenue(
-            VenueSetup(
-                seed=seed, symbols=[SymbolRules(instrument=COIN, market=MODEL, notional_min="0.1")], n_accounts=1, limits=LimitRules.none()
-            )
-        )
+        listed = SymbolRules(instrument=COIN, market=MODEL, notional_min="0.1")
+        self.venue = LocalVenue(VenueSetup(seed=seed, symbols=[listed], n_accounts=1, limits=LimitRules.none()))
         self.venue.start(T0)
         self.network = Network(self.line, self.rng, self.venue, self.plan.faults)
         self.host = Host(self.line, self.network, self.rng, COIN, self.venue.keys[0], Trader(seed=seed % 100_000))

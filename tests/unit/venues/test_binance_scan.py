@@ -14,8 +14,8 @@ from tercel.errors import DataError, UnitError
 from tercel.model.events import EXCH, LEVEL, TRADE
 from tercel.model.instrument import Instrument
 from tercel.model.rowbuffer import RowBuffer
-from tercel.venues.binance.market import MarketFeed
 from tercel.venues.binance.lexing import symbol_number
+from tercel.venues.binance.market import MarketFeed
 
 GRIDS = {"spot": ("0.01", "0.000001"), "usdm": ("0.1", "0.001")}
 #: More on demand: TERCEL_FUZZ=1000000.
