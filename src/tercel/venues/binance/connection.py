@@ -19,11 +19,11 @@ from tercel.model import reasons
 from tercel.model.events import CONNECT, DISCONNECT, LAST, LOCAL
 from tercel.model.instrument import Instrument
 from tercel.venues.binance.asking import Asked, Backoff, http_request, stream_url, weight_of
-from tercel.venues.binance.desk import Desk
+from tercel.venues.binance.desk import Desk, UserDecoder
 from tercel.venues.binance.exchange_info import SymbolRules, read_exchange_info
 from tercel.venues.binance.limits import Limits
 from tercel.venues.binance.market import MarketFeed
-from tercel.venues.binance.messages import ErrorBody, OrderEvent, OrderUpdate, UserEnvelope, WsAnswer
+from tercel.venues.binance.messages import ErrorBody, WsAnswer, error_of
 from tercel.venues.binance.refusals import CLOCK_CODE, NO_SUCH_ORDER
 from tercel.venues.binance.reports import Question, Reports
 from tercel.venues.binance.sending import Sender
@@ -60,9 +60,8 @@ class BinanceConnection(VenueConnection):
         self.settings = settings
         self.feed = MarketFeed(self.instruments, self.rows, settings.is_spot)
         self.limits = Limits()
-        self.desk = Desk(
-            self.instruments, self.rows, settings.is_spot, settings.fee_prices, self.in_doubt, self.notes
-        )  # fmt: skip
+        doubt, notes = self.in_doubt, self.notes
+        self.desk = Desk(self.instruments, self.rows, settings.is_spot, settings.fee_prices, doubt, notes)
         self.rules: dict[int, SymbolRules] = {}
         self.differing: set[int] = set()
         self.clock_offset_ns: int | None = None
@@ -81,10 +80,7 @@ class BinanceConnection(VenueConnection):
         self._reports = Reports(self.instruments, self.desk, settings.is_spot, self._ask_report, self.reports)
         self._backoff = Backoff(settings)
         self._answer = msgspec.json.Decoder(WsAnswer)
-        self._user = msgspec.json.Decoder(UserEnvelope)
-        self._execution = msgspec.json.Decoder(OrderEvent)
-        self._update = msgspec.json.Decoder(OrderUpdate)
-        self._error = msgspec.json.Decoder(ErrorBody)
+        self._user = UserDecoder()
 
     def __repr__(self) -> str:
         return f"BinanceConnection({self.name})"
@@ -187,7 +183,7 @@ class BinanceConnection(VenueConnection):
 
     def on_response(self, request_id: int, status: int, headers: Mapping[str, str], body: bytes, now_ns: int) -> None:
         self.limits.read(headers, self.venue_ns(now_ns))
-        error = None if status == 200 else self._error_of(status, body)
+        error = None if status == 200 else error_of(status, body)
         if status in _PAUSE_NS:
             after = headers.get("retry-after", "")
             self.blocked(int(after) * _S if after.isdigit() else _PAUSE_NS[status], status == 418, now_ns)
@@ -333,12 +329,6 @@ class BinanceConnection(VenueConnection):
     def _again(self, asked: Asked, now_ns: int, wait_ns: int) -> None:
         self._due[(asked.what, asked.extra)] = max(now_ns + wait_ns, self.limits.blocked_until_ns)
 
-    def _error_of(self, status: int, body: bytes) -> ErrorBody:
-        try:
-            return self._error.decode(body)
-        except (msgspec.MsgspecError, UnicodeDecodeError):
-            return ErrorBody(0, f"status {status}")
-
     def _refused(self, asked: Asked, status: int, error: ErrorBody, now_ns: int) -> None:
         if isinstance(asked.extra, Question) and error.code == NO_SUCH_ORDER:
             self._no_such_order(asked, now_ns)
@@ -380,11 +370,7 @@ class BinanceConnection(VenueConnection):
         elif what == "snapshot":
             self._take_snapshot(int(str(asked.extra)), body, now_ns)
         elif what == "listen":
-            key = self._user.decode(body).listenKey
-            # It becomes part of an address: letters and digits, nothing that could lead elsewhere.
-            if not key.isalnum():
-                raise DataError("a listen key that is not letters and digits")
-            self._listen_key = key
+            self._listen_key = self._user.listen_key(body)
             self._due[("keepalive", None)] = now_ns + self.settings.keepalive_ns
             self._connect("user", now_ns)
         elif what == "keepalive":
@@ -441,20 +427,14 @@ class BinanceConnection(VenueConnection):
         self._sender.on_answer(answer, now_ns)
 
     def _on_user(self, data: bytes | bytearray | memoryview | msgspec.Raw, now_ns: int) -> None:
-        head = self._user.decode(data)
-        if len(memoryview(head.data)):
-            data = head.data
-            head = self._user.decode(data)
-        if head.e == "executionReport":
-            self.desk.event(self._execution.decode(data), now_ns)
-        elif head.e == "ORDER_TRADE_UPDATE":
-            update = self._update.decode(data)
-            self.desk.event(update.o, now_ns)
-        elif head.e == "listenKeyExpired":
+        name, event = self._user.message(data)
+        if event is not None:
+            self.desk.event(event, now_ns)
+        elif name == "listenKeyExpired":
             self._listen_key = ""
             self.drop("user", "listen key expired")
-        elif head.e in ("eventStreamTerminated", "serverShutdown"):
-            self.drop("orders", head.e)
+        elif name in ("eventStreamTerminated", "serverShutdown"):
+            self.drop("orders", name)
 
     def refusal(self, i: int) -> int:
         """Why no new order of an instrument can leave, whatever it is; 0 when one can."""

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from decimal import ROUND_HALF_UP, Decimal
 
+import msgspec
+
 from tercel.errors import DataError
 from tercel.model import reasons
 from tercel.model.events import (
@@ -32,9 +34,9 @@ from tercel.model.instrument import Instrument
 from tercel.model.rowbuffer import RowBuffer
 from tercel.model.units import to_decimal
 from tercel.venues.binance.encoding import own_id
-from tercel.venues.binance.messages import OrderEvent
+from tercel.venues.binance.messages import OrderEvent, OrderUpdate, UserEnvelope
 
-__all__ = ["Desk", "LiveOrder", "fee_quanta"]
+__all__ = ["Desk", "LiveOrder", "UserDecoder", "fee_quanta"]
 
 _MS = 1_000_000
 _SEEN_MAX = 1 << 17
@@ -68,6 +70,32 @@ class LiveOrder:
     def left(self) -> int:
         """Lots that may still trade."""
         return self.qty - self.filled
+
+
+class UserDecoder:
+    """Decodes the messages of user streams."""
+
+    def __init__(self) -> None:
+        self._head = msgspec.json.Decoder(UserEnvelope)
+        self._execution = msgspec.json.Decoder(OrderEvent)
+        self._update = msgspec.json.Decoder(OrderUpdate)
+
+    def listen_key(self, body: bytes) -> str:
+        """The key in an answer to POST listenKey. It becomes part of an address: letters and digits."""
+        key = self._head.decode(body).listenKey
+        if not key.isalnum() or not key.isascii():
+            raise DataError("a listen key that is not letters and digits")
+        return key
+
+    def message(self, data: bytes | bytearray | memoryview | msgspec.Raw) -> tuple[str, OrderEvent | None]:
+        """The name of an event, and what it says of an order where it does."""
+        head = self._head.decode(data)
+        if len(memoryview(head.data)):
+            data = head.data
+            head = self._head.decode(data)
+        if head.e == "executionReport":
+            return head.e, self._execution.decode(data)
+        return head.e, self._update.decode(data).o if head.e == "ORDER_TRADE_UPDATE" else None
 
 
 class Desk:

@@ -14,7 +14,7 @@ import msgspec
 
 __all__ = [
     "Depth", "Envelope", "ErrorBody", "Id", "Levels", "Ms", "OrderBody", "OrderEvent", "OrderUpdate", "RateLimit",
-    "Snapshot", "Ticker", "Trade", "TradeBody", "UserEnvelope", "WsAnswer",
+    "Snapshot", "Ticker", "Trade", "TradeBody", "UserEnvelope", "WsAnswer", "error_of",
 ]  # fmt: skip
 
 #: (price, size) pairs as text.
@@ -96,6 +96,17 @@ class ErrorBody(msgspec.Struct):
     code: int
     msg: str = ""
     data: msgspec.Raw = msgspec.Raw()
+
+
+_ERROR = msgspec.json.Decoder(ErrorBody)
+
+
+def error_of(status: int, body: bytes) -> ErrorBody:
+    """The error in an HTTP answer; code 0 where its body is not one, as from a proxy under maintenance."""
+    try:
+        return _ERROR.decode(body)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return ErrorBody(0, f"status {status}")
 
 
 class WsAnswer(msgspec.Struct):
