@@ -14,6 +14,7 @@ __version__ = "0.1.0"
 #: Public name -> the module it lives in.
 _HOMES = {
     "Strategy": "tercel.strategy.contract",
+    "Actor": "tercel.live.actors",
     "QueueModel": "tercel.sim.queue",
     "State": "tercel.features.state",
     "Ema": "tercel.features.moving",
@@ -107,6 +108,7 @@ if TYPE_CHECKING:
     from tercel.features import Zscore as Zscore
     from tercel.features import microprice as microprice
     from tercel.features import order_book_imbalance as order_book_imbalance
+    from tercel.live.actors import Actor as Actor
     from tercel.model.commands import FOK as FOK
     from tercel.model.commands import GTC as GTC
     from tercel.model.commands import GTD as GTD

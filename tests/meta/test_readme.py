@@ -88,6 +88,17 @@ def test_the_strategy_of_the_strategies_page(repo, tmp_path, monkeypatch):
     assert float(state["qty"]) == 0.02
 
 
+def test_the_actor_of_the_runtime_page(repo, tmp_path, monkeypatch):
+    scope = _run_page(repo / "docs/runtime.md", tmp_path, monkeypatch)
+    report = scope["report"]
+    (slope,) = report.actors  # type: ignore[attr-defined]
+    assert (slope.state, slope.n_errors, slope.n_dropped) == ("stopped", 0, 0)
+    n_signals = report.signals["slope"].n_sent  # type: ignore[attr-defined]
+    assert n_signals > 10
+    assert int(scope["engine"].state(0)["heard"]) == n_signals  # type: ignore[attr-defined]
+    assert len(scope["commands"]) > 0  # type: ignore[arg-type]
+
+
 def test_the_strategy_is_short(repo):
     (text,) = [text for name, _, text in _blocks(repo / "README.md") if name == "strategy"]
     assert len([line for line in text.splitlines() if line.strip()]) <= 15

@@ -194,12 +194,16 @@ class Pipeline:
         *,
         kinds: Sequence[int] | None = None,
         instruments: Sequence[int] | None = None,
-        priority: Priority = Priority.MEDIUM,
+        priority: Priority = Priority.HIGH,
         mailbox_max: int = MAILBOX_MAX,
         overflow: Overflow = Overflow.DROP_OLDEST,
         policy: RestartPolicy | None = None,
     ) -> ManagedActor:
-        """Start an actor. kinds, instruments: the rows it gets, by default what its class says."""
+        """Start an actor. kinds, instruments: the rows it gets, by default what its class says.
+
+        priority: by default that of the task that fills its mailbox, so that the two take turns; below it, an actor
+        hears nothing while the market is busier than the loop.
+        """
         if kinds is None:
             kinds = getattr(factory, "kinds", DEFAULT_KINDS)
         if instruments is None:
