@@ -6,6 +6,7 @@ import ipaddress
 import ssl
 
 import pytest
+import uvloop
 from aiohttp import web
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -13,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from tercel.errors import ConfigError, NetworkError
-from tercel.net.connection import Handlers
+from tercel.net.connection import Handlers, SocketLimits
 from tercel.net.rest import RequestError, RestClient
 from tercel.net.tls import client_tls, server_tls
 from tercel.net.websocket import connect, serve
@@ -148,3 +149,41 @@ def test_files_that_are_no_certificates_are_named(tmp_path):
             client_tls(path)
         with pytest.raises(ConfigError, match=path.name):
             server_tls(path, path)
+
+
+@pytest.mark.parametrize("new_loop", [asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
+def test_a_peer_that_does_not_read_is_cut_off_over_tls_too(folder, new_loop):
+    async def main():
+        whys, far = [], []
+        closed = asyncio.Event()
+
+        def on_close(why, now_ns):
+            whys.append(why)
+            closed.set()
+
+        def on_far_open(connection, now_ns):
+            far.append(connection)
+            connection._transport.underlying_transport.pause_reading()
+
+        tls = server_tls(folder / "good.pem", folder / "good.key")
+        limits = SocketLimits(write_high_bytes=64 << 10, write_max_bytes=512 << 10)
+        accept = Handlers(lambda data, now_ns: None, on_far_open)
+        async with await serve("127.0.0.1", 0, lambda upgrade: accept, ssl=tls) as server:
+            near = await connect(
+                f"wss://127.0.0.1:{server.port}/",
+                Handlers(lambda data, now_ns: None, None, on_close),
+                ssl=client_tls(folder / "authority.pem"),
+                limits=limits,
+            )
+            for _ in range(10_000):
+                if not near.send(b"x" * 16384):
+                    break
+                assert near.n_unsent_bytes <= limits.write_max_bytes + 16384 + 100
+                await asyncio.sleep(0)
+            await closed.wait()
+            assert "reads too slowly" in whys[0]
+            far[0].abort("over")
+
+    with asyncio.Runner(loop_factory=new_loop) as runner:
+        runner.get_loop().set_exception_handler(lambda loop, context: None)
+        runner.run(asyncio.wait_for(main(), 60))

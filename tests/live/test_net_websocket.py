@@ -2,8 +2,11 @@
 
 import asyncio
 import base64
+import gc
 import hashlib
 import pickle
+import random
+import re
 import socket
 import struct
 
@@ -532,3 +535,47 @@ def test_close_does_not_wait_for_a_dead_peer():
         peer.connection.close("stop")
 
     assert against(script, check, limits=SocketLimits(close_s=0.05)).whys == ["stop"]
+
+
+def test_mutated_streams_end_in_messages_and_one_reason():
+    """Any bytes after the handshake: whole messages, then one reason; nothing reaches the loop's exception handler."""
+    rng = random.Random(20)
+    good = [frame(b"one"), frame(b"tw", 1, fin=False), frame(b"o", 0), frame(b"", 9), frame(b"x" * 300, 2)]
+    good.append(frame(struct.pack("!H", 1001) + b"bye", 8))
+
+    def mutated():
+        data = bytearray(b"".join(rng.choice(good) for _ in range(rng.randrange(1, 7))))
+        for _ in range(rng.randrange(5)):
+            at = rng.randrange(len(data))
+            kind = rng.randrange(3)
+            if kind == 0:
+                data[at] = rng.randrange(256)
+            elif kind == 1:
+                data[at:at] = rng.randbytes(rng.randrange(4))
+            elif len(data) > 1:
+                del data[at]
+        return bytes(data)
+
+    async def main():
+        errors, outcomes = [], set()
+        asyncio.get_running_loop().set_exception_handler(lambda loop, context: errors.append(context))
+
+        async def script(reader, writer):
+            writer.write(mutated())
+            writer.write_eof()
+            await reader.read()
+
+        server, port = await raw_server(script)
+        async with server:
+            for _ in range(300):
+                peer = Peer()
+                await connect(f"ws://127.0.0.1:{port}/", peer.handlers, limits=SocketLimits(close_s=0.02))
+                await peer.closed.wait()
+                assert len(peer.whys) == 1
+                assert all(type(message) is bytes for message in peer.messages)
+                outcomes.add(re.sub(r"127.0.0.1:\d+", "", peer.whys[0]).split(":")[0].strip())
+        gc.collect()
+        assert errors == []
+        assert {"dropped the connection", "closed", "broke the protocol"} <= outcomes
+
+    run(main())

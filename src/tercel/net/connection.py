@@ -236,10 +236,12 @@ class Connection(WSListener):
             if sent is not None:  # picows itself closed on a broken frame
                 self.close_code = int(sent.code.value)
                 self._stop(f"{self.name} broke the protocol: {sent.reason}")
-                waiter = self._loop.create_task(transport.wait_disconnected())  # type: ignore[func-returns-value]
-                waiter.add_done_callback(lambda task: task.exception())
             else:
                 self._stop(f"{self.name} dropped the connection")
+        if transport.is_client_side:
+            # picows keeps a broken frame's error in a future of its own; unless asked, asyncio complains of it later.
+            waiter = self._loop.create_task(transport.wait_disconnected())  # type: ignore[func-returns-value]
+            waiter.add_done_callback(lambda task: task.cancelled() or task.exception())
         if self._handlers.on_close is not None:
             try:
                 self._handlers.on_close(self._why or "", self._now())
