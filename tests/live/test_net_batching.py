@@ -11,6 +11,7 @@ from tercel.bench.live.batching import (
     fetch_balances,
     time_single_and_batch,
 )
+from tercel.bench.live.echo import time_echo
 from tercel.net.batch import process_batch_concurrent
 from tercel.net.rest import RestClient
 
@@ -54,3 +55,11 @@ def test_concurrent_singles_keep_order_and_their_own_errors():
             assert server.n_requests == 30
 
     run(main())
+
+
+def test_the_echo_bench_measures_both_sides():
+    timing = run(time_echo(n_rounds=2, n_messages=50))
+    assert min(timing.ours_p50_ns, timing.bare_p50_ns) > 0
+    assert timing.ours_p99_ns >= timing.ours_p50_ns
+    assert timing.bare_p99_ns >= timing.bare_p50_ns
+    assert str(timing).startswith("echo over loopback, 2 rounds of 50: p50 ")

@@ -17,7 +17,7 @@ from picows import WSFrame, WSListener, WSMsgType, WSTransport, ws_connect, ws_c
 
 from tercel import clock
 from tercel.net.connection import Connection, Handlers
-from tercel.net.websocket import connect, serve
+from tercel.net.websocket import connect
 
 __all__ = ["EchoTiming", "time_echo"]
 
@@ -103,19 +103,12 @@ async def _bare_client(url: str) -> Callable[[], None]:
 
 
 async def _our_client(url: str) -> Callable[[], None]:
-    box: list[Connection] = []
-
-    def on_open(connection: Connection, now_ns: int) -> None:
-        send = connection.send
-        answer.append(lambda: send(ORDER))
-
-    answer: list[Callable[[], bool]] = []
+    connection: Connection
 
     def on_message(data: Any, now_ns: int) -> None:
         connection.send(ORDER)
 
-    connection = await connect(url, Handlers(on_message, on_open))
-    box.append(connection)
+    connection = await connect(url, Handlers(on_message))
     return connection.close
 
 
