@@ -74,6 +74,7 @@ class RateLimits:
         self.rules = rules
         self._callers: dict[str, _Caller] = {}
         self._orders: dict[int, _Orders] = {}
+        self._templates = [msgspec.json.encode(each)[:-1] + b',"count":%d}' for each in rules.stated()]
 
     def _caller(self, caller: str, now_ms: int) -> _Caller:
         found = self._callers.get(caller)
@@ -149,6 +150,15 @@ class RateLimits:
             return 0, 0
         ten = found.n_10s if found.ten == now_ms // _TEN_S_MS else 0
         return ten, found.n_1d if found.day == now_ms // _DAY_MS else 0
+
+    def usage_json(self, caller: str, account: int | None, now_ms: int) -> bytes:
+        """`usage` as JSON, for answers by the thousand."""
+        weight, ten, day = self._templates
+        used = self.used_weight(caller, now_ms)
+        if account is None:
+            return b"[" + weight % used + b"]"
+        n_10s, n_1d = self.order_counts(account, now_ms)
+        return b"[%b,%b,%b]" % (ten % n_10s, day % n_1d, weight % used)
 
     def usage(self, caller: str, account: int | None, now_ms: int) -> list[dict[str, Any]]:
         """`rateLimits` of a WebSocket API answer."""

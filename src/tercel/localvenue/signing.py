@@ -59,8 +59,12 @@ def check_time(params: Mapping[str, Any], now_ms: int) -> None:
 
 def sorted_payload(params: Mapping[str, Any]) -> bytes:
     """What a WebSocket API request signs: its parameters but the signature, sorted by name."""
-    pairs = sorted((name, value) for name, value in params.items() if name != "signature")
-    return "&".join(f"{name}={_text(value)}" for name, value in pairs).encode()
+    pairs = [
+        f"{name}={value if value.__class__ is str else _text(value)}"
+        for name, value in sorted(params.items())
+        if name != "signature"
+    ]
+    return "&".join(pairs).encode()
 
 
 def _text(value: Any) -> str:

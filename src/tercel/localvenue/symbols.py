@@ -19,6 +19,7 @@ from tercel.sim.market import MarketModel
 __all__ = ["Listed", "SymbolRules", "default_symbols", "tape_symbols"]
 
 
+_TEXTS_KEPT = 1 << 16
 _QUOTES = ("USDT", "USDC", "BTC", "EUR", "USD")
 
 
@@ -104,14 +105,27 @@ class Listed:
         self.value_e8 = product // E8
         self.notional_min_e8 = _whole(rules.notional_min, self.name)
         self.px_max = 10**9
+        #: Texts of numbers that were asked for before: most of what is said repeats.
+        self._prices: dict[int, str] = {}
+        self._qtys: dict[int, str] = {}
 
     def price(self, ticks: int) -> str:
         """Ticks as text."""
-        return text_e8(ticks * self.tick_e8)
+        text = self._prices.get(ticks)
+        if text is None:
+            if len(self._prices) >= _TEXTS_KEPT:
+                self._prices.clear()
+            text = self._prices[ticks] = text_e8(ticks * self.tick_e8)
+        return text
 
     def qty(self, lots: int) -> str:
         """Lots as text."""
-        return text_e8(lots * self.lot_e8)
+        text = self._qtys.get(lots)
+        if text is None:
+            if len(self._qtys) >= _TEXTS_KEPT:
+                self._qtys.clear()
+            text = self._qtys[lots] = text_e8(lots * self.lot_e8)
+        return text
 
     def ticks(self, price_e8: int) -> int:
         """A price on the grid, else RefusedError."""

@@ -59,14 +59,16 @@ class Session:
         self.authorized_ms = 0
 
 
-def answer_message(venue: LocalVenue, conn: Hashable, session: Session, data: bytes | memoryview, now_ns: int) -> None:
+def answer_message(
+    venue: LocalVenue, conn: Hashable, session: Session, message: bytes | memoryview, now_ns: int
+) -> None:
     """Answer one request."""
     now_ms = now_ns // 1_000_000
     request_id: Any = None
     key: ApiKey | None = None
     try:
         try:
-            request = _requests.decode(data)
+            request = _requests.decode(message)
         except msgspec.MsgspecError:
             raise RefusedError(_INVALID_JSON, "JSON Request is invalid.") from None
         request_id = request.id
@@ -92,10 +94,11 @@ def answer_message(venue: LocalVenue, conn: Hashable, session: Session, data: by
         if refused.retry_after_s:
             refused.data = {"serverTime": now_ms, "retryAfter": now_ms + 1000 * refused.retry_after_s}
         answer = {"id": request_id, "status": refused.status, "error": refused.body()}
+    data = _encode(answer)
     if session.says_limits:
-        has_orders = key is not None
-        answer["rateLimits"] = venue.limits.usage(session.caller, key.account if key and has_orders else None, now_ms)
-    venue.send(conn, _encode(answer))
+        used = venue.limits.usage_json(session.caller, key.account if key else None, now_ms)
+        data = data[:-1] + b',"rateLimits":' + used + b"}"
+    venue.send(conn, data)
 
 
 def _who(venue: LocalVenue, session: Session, security: int, params: Mapping[str, Any], now_ms: int) -> ApiKey:
