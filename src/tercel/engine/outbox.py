@@ -58,6 +58,7 @@ def cancel_open(base: int, instrument: int, but_flags: int) -> int:
         wanted = instrument < 0 or order.instrument == instrument
         if wanted and order.flags & but_flags == 0 and order.pending != CANCEL and ctx.n_commands < ctx.commands_max:
             order.pending = CANCEL
+            order.pending_ts = ctx.now
             push_command(base, CANCEL, order.id, order.instrument, order.side, 0, 0)
             sent += 1
     return sent

@@ -282,6 +282,7 @@ def _request(base: int, p: Any, slot: int) -> int:
     if reason != 0:
         return reason
     order.pending = p.kind
+    order.pending_ts = ctx.now
     if p.kind == AMEND:
         # What a growing amend adds may trade before we hear of it: it counts from now on.
         before = order_reserved(order)
@@ -338,6 +339,7 @@ def _cancel_all(base: int, p: Any) -> int:
             if reason != 0:
                 return reason
             order.pending = CANCEL
+            order.pending_ts = ctx.now
             push_command(base, CANCEL, order.id, order.instrument, order.side, 0, 0)
     return 0
 

@@ -17,6 +17,8 @@ OFF_LOT_GRID, OFF_TICK_GRID, MIN_NOTIONAL, BAD_ORDER_TYPE, BOOK_NOT_READY, NOT_R
 # The live driver: orders it did not let out, and why it halted.
 NOT_ARMED, NOT_RECONCILED, ENDLESS_ANSWERS = 40, 41, 42
 DEADLINE, LOW_CONFIDENCE, NO_SUITABLE_VENUE, TOO_MANY_PARENTS, BAD_SCHEDULE = range(26, 31)
+# Why reconciliation halted.
+POSITION_UNEXPLAINED, FILLS_UNEXPLAINED = 43, 44
 # The venue.
 WOULD_TAKE, FOK_UNFILLABLE, VENUE_RATE_LIMIT, VENUE_UNKNOWN_ORDER, VENUE_REDUCE_ONLY, VENUE_SELF_TRADE = range(50, 56)
 WOULD_TRIGGER, NO_LIQUIDITY, VENUE_FULL, VENUE_DUPLICATE = 56, 57, 58, 59
@@ -28,8 +30,10 @@ VENUE_RULES_DIFFER, VENUE_REJECTED = 75, 76
 BY_REQUEST, IOC_REMAINDER, GTD_EXPIRED, OCO_SIBLING, PARENT_ENDED, STP_CANCELED, RUN_ENDED = range(80, 87)
 VENUE_ENDED, LIQUIDATED = 87, 88
 SCHEDULE_DONE, SCHEDULE_OVER = 95, 96
+NEVER_ARRIVED, NEVER_SENT, VENUE_FORGOT, REQUEST_LOST, ENDED_UNHEARD = 89, 90, 91, 92, 93
 # Fills.
 TOOK, QUEUE_REACHED, TRADED_THROUGH, BOOK_CROSSED, FIFO_MATCHED, OWN_MATCH = range(100, 106)
+FILLED_UNHEARD, FOREIGN_FILL, POSITION_ADOPTED = 106, 107, 108
 
 REASONS: dict[int, tuple[str, str]] = {
     OK: ("ok", "nothing to say"),
@@ -66,6 +70,8 @@ REASONS: dict[int, tuple[str, str]] = {
     NO_SUITABLE_VENUE: ("no_suitable_venue", "no venue has size at the price asked for and may be traded on"),
     TOO_MANY_PARENTS: ("too_many_parents", "more execution algorithms at work than the capacity parents"),
     BAD_SCHEDULE: ("bad_schedule", "duration, slices, rate, profile or style of an execution algorithm cannot be"),
+    POSITION_UNEXPLAINED: ("position_unexplained", "the venue's position is not what the fills make"),
+    FILLS_UNEXPLAINED: ("fills_unexplained", "the venue counts more fills of an order than it tells of"),
     WOULD_TAKE: ("would_take", "a post-only order would have traded at once"),
     FOK_UNFILLABLE: ("fok_unfillable", "a fill-or-kill order could not fill whole"),
     VENUE_RATE_LIMIT: ("venue_rate_limit", "the venue's own message limit was reached"),
@@ -104,12 +110,20 @@ REASONS: dict[int, tuple[str, str]] = {
     LIQUIDATED: ("liquidated", "the venue closed the position by force"),
     SCHEDULE_DONE: ("schedule_done", "the whole size of the execution algorithm has filled"),
     SCHEDULE_OVER: ("schedule_over", "its time was over with size left, or what was left was too small to send"),
+    NEVER_ARRIVED: ("never_arrived", "the venue knows nothing of it, and by now it can no longer arrive"),
+    NEVER_SENT: ("never_sent", "the process ended before it could leave"),
+    VENUE_FORGOT: ("venue_forgot", "the venue no longer knows the order; every fill it reported is counted"),
+    REQUEST_LOST: ("request_lost", "the request had no effect at the venue, and by now can have none"),
+    ENDED_UNHEARD: ("ended_unheard", "it ended while nobody listened; the venue's report says how"),
     TOOK: ("took", "crossed the spread and took resting size"),
     QUEUE_REACHED: ("queue_reached", "trades at its price used up the queue ahead of it"),
     TRADED_THROUGH: ("traded_through", "a trade happened beyond its price"),
     BOOK_CROSSED: ("book_crossed", "the opposite best moved to or through its price"),
     FIFO_MATCHED: ("fifo_matched", "matched in strict time priority against a known order"),
     OWN_MATCH: ("own_match", "matched against another participant of the local market"),
+    FILLED_UNHEARD: ("filled_unheard", "it filled while nobody listened; the venue's report says how"),
+    FOREIGN_FILL: ("foreign_fill", "a fill on our account of an order that is not ours"),
+    POSITION_ADOPTED: ("position_adopted", "a position held before the first run, taken over at a price given"),
 }
 
 

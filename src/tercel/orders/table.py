@@ -151,6 +151,7 @@ def _clear(order: Any) -> None:
     order.pending = 0
     order.pending_px = 0
     order.pending_qty = 0
+    order.pending_ts = 0
     order.link = 0
     order.parent = 0
     order.budget = 0

@@ -72,18 +72,24 @@ def _is_whole(segment: Mapped, i_block: int, crc: int) -> bool:
         return crc32(view[start + CHECKED_FROM : start + BLOCK_BYTES]) == crc
 
 
-def _open_rows(segment: Mapped, i_block: int, sums: tuple[int, ...]) -> int:
-    """How many rows of a block that is not whole are good: the most that one of its sums speaks for. -1: none does."""
+def _open_rows(segment: Mapped, i_block: int, now: int, at_sync: int) -> tuple[int, bool]:
+    """How many rows of a block that is not whole are good, and whether that is all it says it has.
+
+    now, at_sync: the sum of what it has, and of what it had at the last sync. Rows only grow, so the sum of the sync
+    holds even where a later write tore the page. (-1, False) when neither sum is that of any number of rows.
+    """
     start = i_block * BLOCK_BYTES
-    found = -1
+    n_synced = -1
     with memoryview(segment.map) as view:
-        found_sum = adler32(view[start + CHECKED_FROM : start + _ROW])
+        found = adler32(view[start + CHECKED_FROM : start + _ROW])
         for n in range(BLOCK_ROWS + 1):
             if n:
-                found_sum = adler32(view[start + n * _ROW : start + (n + 1) * _ROW], found_sum)
-            if found_sum in sums:
-                found = n
-    return found
+                found = adler32(view[start + n * _ROW : start + (n + 1) * _ROW], found)
+            if found == now:
+                return n, True
+            if found == at_sync:
+                n_synced = n
+    return n_synced, False
 
 
 def good_rows(
@@ -141,10 +147,10 @@ def _last_block(segment: Mapped, k: int, run: int, position: int) -> tuple[int, 
     if head is None or head[3] != position:
         is_unused = not any(segment.map[k * BLOCK_BYTES : (k + 1) * BLOCK_BYTES])
         return 0, "" if is_unused else "a block's head is damaged"
-    n = _open_rows(segment, k, head[1:3])
-    if n == BLOCK_ROWS:
+    n, is_all = _open_rows(segment, k, head[1], head[2])
+    if is_all and (n == BLOCK_ROWS or head[0] == 0):
         return n, ""
-    return max(n, 0), "a block's rows do not agree with its checksum" if n < 0 or head[0] else ""
+    return max(n, 0), "a block's rows do not agree with its checksum"
 
 
 def _place(segments: list[Mapped], i_block: int, per_segment: int) -> tuple[Mapped, int] | None:
@@ -184,7 +190,7 @@ def _later(segments: list[Mapped], run: int, position: int) -> tuple[int, int]:
             head = _head(segment, k, run)
             if head is None:
                 continue
-            if (head[0] and _is_whole(segment, k, head[0])) or _open_rows(segment, k, head[1:3]) >= 0:
+            if (head[0] and _is_whole(segment, k, head[0])) or _open_rows(segment, k, head[1], head[2])[0] >= 0:
                 n_later += 1
                 synced = max(synced, head[4])
     return synced, n_later
