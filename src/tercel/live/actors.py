@@ -112,7 +112,7 @@ class Portfolio(msgspec.Struct, frozen=True):
 class SignalPort:
     """What connects one life of an actor with the session. Made by the pipeline; a closed port sends nothing."""
 
-    def __init__(self, send: Callable[[SignalPort, Signal, int], bool], names: Mapping[str, int], session: Any) -> None:
+    def __init__(self, send: Callable[[SignalPort, Signal], bool], names: Mapping[str, int], session: Any) -> None:
         self._send = send
         self._names = names
         self.session = session
@@ -128,7 +128,7 @@ class SignalPort:
             raise UnknownInstrumentError(f"a signal names instrument {instrument!r}; this session has {known}")
         return index
 
-    def emit(self, signal: Signal, deadline_ns: int) -> bool:
+    def emit(self, signal: Signal) -> bool:
         """Send a signal; see `Actor.emit`."""
         self.index_of(signal.instrument)
         if not math.isfinite(signal.value) or not 0.0 <= signal.confidence <= 1.0:
@@ -136,7 +136,7 @@ class SignalPort:
                 f"a signal needs a finite value and a confidence in [0, 1], found value {signal.value} and "
                 f"confidence {signal.confidence}"
             )
-        return self.is_open and self._send(self, signal, deadline_ns)
+        return self.is_open and self._send(self, signal)
 
 
 class Actor(RuntimeActor):
@@ -172,9 +172,16 @@ class Actor(RuntimeActor):
         if deadline_ms is not None and deadline_ms < 0:
             raise ValueError(f"a deadline lies ahead, found {deadline_ms} ms")
         deadline_ns = -1 if deadline_ms is None else round(deadline_ms * 1e6)
-        index = port.index_of(instrument)
-        signal = Signal(instrument=index, value=float(value), confidence=float(confidence), ts_ns=self.now_ns, id=id)
-        return port.emit(signal, deadline_ns)
+        return port.emit(
+            Signal(
+                instrument=port.index_of(instrument),
+                value=float(value),
+                confidence=float(confidence),
+                ts_ns=self.now_ns,
+                id=id,
+                deadline_ns=deadline_ns,
+            )
+        )
 
     @property
     def now_ns(self) -> int:
@@ -199,7 +206,7 @@ class Actor(RuntimeActor):
             signals = await self.on_market(message)
             for signal in signals or ():
                 # A signal that is not taken is counted by the pipeline and forgotten here.
-                self._connected().emit(signal, getattr(signal, "deadline_ns", 0))
+                self._connected().emit(signal)
         elif isinstance(message, UpdateConfig):
             await self.on_config(message.config)
         else:

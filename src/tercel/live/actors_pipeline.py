@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -23,10 +24,11 @@ import numpy as np
 
 from tercel.clock import Clock, SystemClock
 from tercel.errors import ChannelClosedError, ConfigError
+from tercel.execution.routing import BUDGET_NS
 from tercel.live.actors import DEFAULT_KINDS, Actor, Grid, MarketEvent, Portfolio, SignalPort, UpdateConfig
-from tercel.model.events import ACK, EVENT, EXCH, LOCAL, SIGNAL, event_rows
+from tercel.model.events import ACK, EVENT, event_rows
 from tercel.model.instrument import Instrument
-from tercel.model.signals import Signal, float_to_bits
+from tercel.model.signals import Signal
 from tercel.runtime.actor import ActorReport, ManagedActor, RestartPolicy
 from tercel.runtime.broadcast import RowBroadcast
 from tercel.runtime.bus import EventBus
@@ -101,8 +103,8 @@ class _Member:
         return True
 
 
-#: A signal on its way: who sent it, what, and its deadline in ns from when it was made.
-_Sent = tuple[_Member, Signal, int]
+#: A signal on its way: who sent it, and what.
+_Sent = tuple[_Member, Signal]
 
 
 class Pipeline:
@@ -218,7 +220,7 @@ class Pipeline:
             actor = factory()
             if member.port is not None:
                 member.port.is_open = False
-            member.port = actor._port = SignalPort(lambda *sent: self._accept(member, *sent), self._names, self)
+            member.port = actor._port = SignalPort(partial(self._accept, member), self._names, self)
             return actor
 
         member.managed = self._supervisor.spawn(
@@ -242,7 +244,7 @@ class Pipeline:
 
     # --- inside ----------------------------------------------------------------------------------------------------
 
-    def _accept(self, member: _Member, port: SignalPort, signal: Signal, deadline_ns: int) -> bool:
+    def _accept(self, member: _Member, port: SignalPort, signal: Signal) -> bool:
         """Take a signal into the channel. Each actor has a share of it, so one cannot crowd out the others."""
         if port is not member.port:
             return False
@@ -254,7 +256,7 @@ class Pipeline:
             member.n_hasty += 1
             return False
         try:
-            is_taken = self._signals.try_send((member, signal, deadline_ns))
+            is_taken = self._signals.try_send((member, signal))
         except ChannelClosedError:
             return False
         if is_taken:
@@ -272,16 +274,13 @@ class Pipeline:
                 return
             now_ns = self.clock.wall_ns()
             rows = event_rows(len(sent))
-            for row, (member, signal, deadline_ns) in zip(rows, sent):
+            for i, (member, signal) in enumerate(sent):
                 self._n_signals += 1
-                row["kind"], row["flags"] = SIGNAL, EXCH | LOCAL
-                row["instrument"], row["ts_exch"], row["ts_recv"] = signal.instrument, signal.ts_ns, now_ns
-                row["id"] = signal.id or self._n_signals
-                row["arg0"], row["arg1"] = float_to_bits(signal.value), float_to_bits(signal.confidence)
-                row["qty"] = deadline_ns
+                rows[i] = signal.row(now_ns)
+                rows[i]["id"] = signal.id or self._n_signals
                 member.n_waiting -= 1
                 member.n_sent += 1
-                if 0 < deadline_ns < now_ns - signal.ts_ns:
+                if 0 <= signal.deadline_ns < now_ns - signal.ts_ns - (0 if signal.deadline_ns else BUDGET_NS):
                     member.n_late += 1
             self._sink(rows)
 

@@ -16,7 +16,8 @@ from tercel.errors import ConfigError, UnknownInstrumentError
 from tercel.live.actors import Actor, Portfolio
 from tercel.live.actors_pipeline import SIGNALS_PER_S, Pipeline
 from tercel.model.commands import NEW
-from tercel.model.events import ACK, LEVEL, QUOTE, SIGNAL, TRADE, event_rows
+from tercel.model.events import ACK, LEVEL, QUOTE, REFUSED, SIGNAL, TRADE, event_rows
+from tercel.model.reasons import DEADLINE
 from tercel.model.signals import Signal, bits_to_float
 from tercel.runtime.actor import ActorReport, RestartPolicy
 from tercel.runtime.handloop import run_by_hand
@@ -415,6 +416,11 @@ class Follower(tc.Strategy):
     """Buys a lot at a signal's value when it is sure enough."""
 
     heard: int = 0
+    refused: int = 0  # sum of the reasons
+
+    def on_order(self, ctx, order):
+        if order.kind == REFUSED:
+            self.refused += order.reason
 
     def on_signal(self, ctx, signal):
         self.heard += 1
@@ -422,25 +428,44 @@ class Follower(tc.Strategy):
             ctx.buy(signal.instrument, 1.0, limit=signal.value)
 
 
-def test_a_signal_is_journaled_stepped_and_becomes_an_order():
-    """A real driver: its tap feeds the actors, their signals go in by `inject`; replay gives the same commands."""
+class BenchClock:
+    """The driver's time."""
+
+    def __init__(self, bench):
+        self.bench = bench
+
+    def wall_ns(self):
+        return self.bench.now_ns
+
+    monotonic_ns = wall_ns
+
+
+class Momentum(Actor):
+    """Sure of a rise, unsure of a fall."""
+
+    last = 0.0
+
+    async def on_market(self, event):
+        if self.last:
+            self.emit(event.instrument, event.price, 0.9 if event.price > self.last else 0.1)
+        self.last = event.price
+
+
+@pytest.mark.parametrize("late_ms", [1, 26])
+def test_a_signal_is_journaled_stepped_and_becomes_an_order(late_ms):
+    """A real driver: its tap feeds the actors, their signals go in by `inject`; replay gives the same commands.
+
+    Handed over later than the 25 ms an order has from signal to wire, the order is refused.
+    """
     bench = Bench(Follower())
     bench.begin()
 
-    class Momentum(Actor):
-        last = 0.0
-
-        async def on_market(self, event):
-            if self.last:
-                self.emit(event.instrument, event.price, 0.9 if event.price > self.last else 0.1)
-            self.last = event.price
-
     def sink(rows):
-        bench.core.inject(rows, bench.tick())
+        bench.core.inject(rows, bench.tick(late_ms))
 
     async def main(clock):
         async with Supervisor(clock=clock) as supervisor:
-            pipeline = Pipeline(supervisor, bench.engine.instruments, sink, clock=clock)
+            pipeline = Pipeline(supervisor, bench.engine.instruments, sink, clock=BenchClock(bench))
             pipeline.start()
             bench.core.flow.taps.append(pipeline.publish)
             pipeline.add("momentum", Momentum)
@@ -452,5 +477,8 @@ def test_a_signal_is_journaled_stepped_and_becomes_an_order():
 
     run_by_hand(main)
     assert bench.engine.state(0)["heard"] == 3
-    assert [(s["kind"], s["px"]) for s in bench.venues[0].take_sent()] == [(NEW, 11), (NEW, 12)]
+    sent = [(s["kind"], s["px"]) for s in bench.venues[0].take_sent()]
+    assert sent == ([(NEW, 11), (NEW, 12)] if late_ms == 1 else [])
+    refused = bench.engine.state(0)["refused"]
+    assert refused == (0 if late_ms == 1 else 2 * DEADLINE)
     bench.check_replay()
