@@ -208,6 +208,14 @@ def test_server_closing_midway_in_a_message():
     assert peer.whys[0].endswith("dropped the connection")
 
 
+def test_the_peer_s_reason_cannot_write_lines_of_its_own():
+    async def script(reader, writer):
+        writer.write(frame(struct.pack("!H", 4001) + b"bad\n2026 INFO all well\x1b[2J", 8))
+        await reader.read()
+
+    assert against(script, None).whys[0].endswith("closed: 4001 bad?2026 INFO all well?[2J")
+
+
 def test_server_that_drops_with_a_reset():
     async def script(reader, writer):
         await reader.read(10)

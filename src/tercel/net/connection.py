@@ -293,7 +293,8 @@ class Connection(WSListener):
         code = int(frame.get_close_code().value)
         self.close_code = code or 1005
         if self._why is None:
-            reason = frame.get_close_reason()
+            # The peer's words go into logs: without line feeds or control characters.
+            reason = "".join(c if c.isprintable() else "?" for c in frame.get_close_reason() or "")
             self._stop(f"{self.name} closed: {self.close_code}" + (f" {reason}" if reason else ""))
             transport.send_close(WSCloseCode.OK if code == 0 else frame.get_close_code())
         transport.disconnect()

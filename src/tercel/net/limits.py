@@ -21,19 +21,30 @@ _S = 1_000_000_000
 
 
 class Rate(msgspec.Struct, frozen=True):
-    """A limit: `n_max` tokens at once, refilled by `refill_per_s` a second."""
+    """A limit: `n_max` tokens at once, refilled by `refill_per_s` a second.
+
+    n_window: what the venue allows in its own window, which `set_used` counts against; `n_max` when 0.
+    """
 
     n_max: int
     refill_per_s: float
+    n_window: int = 0
 
     def __post_init__(self) -> None:
-        if self.n_max < 1 or not 0 < self.refill_per_s < float("inf"):
+        if self.n_max < 1 or not 0 < self.refill_per_s < float("inf") or self.n_window < 0:
             raise ConfigError(f"a rate needs n_max >= 1 and refill_per_s > 0, not {self.n_max} and {self.refill_per_s}")
 
     @staticmethod
     def per(n: int, seconds: float) -> Rate:
-        """A venue's `n` in every `seconds`, as a bucket of `n` that refills in that time."""
-        return Rate(n, n / seconds)
+        """A venue's `n` in every window of `seconds`, wherever its windows begin.
+
+        A full bucket of `n` that also refills would let nearly twice `n` into one window. So half of it is the bucket
+        and the other half the refill; together they never exceed `n`.
+        """
+        if n < 1 or seconds <= 0:
+            raise ConfigError(f"a venue's limit needs n >= 1 and seconds > 0, not {n} and {seconds}")
+        n_burst = (n + 1) // 2
+        return Rate(n_burst, (n - n_burst or 1) / seconds, n)
 
 
 class TokenBucket:
@@ -79,7 +90,8 @@ class TokenBucket:
     def set_used(self, n_used: int, now_ns: int) -> None:
         """The venue counts `n_used` in its window. Only ever lowers what is left: others may share the address."""
         self._refill(now_ns)
-        self._level = max(min(self._level, (self.rate.n_max - n_used) * self._one), 0)
+        n_left = (self.rate.n_window or self.rate.n_max) - n_used
+        self._level = max(min(self._level, n_left * self._one), 0)
 
     def block_until(self, until_ns: int) -> None:
         """The venue wants nothing before `until_ns` (a 429 or 418 with Retry-After)."""

@@ -22,7 +22,7 @@ from yarl import URL
 
 from tercel.errors import ConfigError, NetworkError
 from tercel.net.connection import keep_alive
-from tercel.net.tls import check_client_tls, client_tls, describe_failure
+from tercel.net.tls import check_client_tls, describe_failure, system_tls
 
 __all__ = ["OPTIMISED", "SHARED", "Answer", "PoolProfile", "RequestError", "RestClient", "Trouble"]
 
@@ -115,7 +115,7 @@ class RestClient:
                 limit=profile.n_open_max,
                 limit_per_host=0,
                 keepalive_timeout=profile.idle_s,
-                ssl=ssl or client_tls(),
+                ssl=ssl or system_tls(),
                 socket_factory=self._make_socket,
             ),
             cookie_jar=aiohttp.DummyCookieJar(),

@@ -6,11 +6,12 @@ Called by `net.websocket` and `net.rest`, and by servers that want a certificate
 from __future__ import annotations
 
 import ssl
+from functools import cache
 from pathlib import Path
 
 from tercel.errors import ConfigError, NetworkError
 
-__all__ = ["check_client_tls", "client_tls", "describe_failure", "server_tls"]
+__all__ = ["check_client_tls", "client_tls", "describe_failure", "server_tls", "system_tls"]
 
 
 def client_tls(ca_file: Path | str | None = None) -> ssl.SSLContext:
@@ -21,6 +22,12 @@ def client_tls(ca_file: Path | str | None = None) -> ssl.SSLContext:
         raise ConfigError(f"CA file {ca_file} cannot be read as PEM certificates: {error}") from error
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     return context
+
+
+@cache
+def system_tls() -> ssl.SSLContext:
+    """The context of the system's authorities, read once: reading them takes milliseconds that a reconnect has not."""
+    return client_tls()
 
 
 def server_tls(certificate: Path | str, key: Path | str) -> ssl.SSLContext:

@@ -26,7 +26,7 @@ from tercel import clock
 from tercel.errors import ConfigError, NetworkError
 from tercel.net.connection import SILENT_LOGGER, Connection, Handlers, SocketLimits
 from tercel.net.heartbeat import Liveness
-from tercel.net.tls import check_client_tls, client_tls, describe_failure
+from tercel.net.tls import check_client_tls, describe_failure, system_tls
 
 __all__ = ["Refusal", "Server", "Upgrade", "connect", "serve"]
 
@@ -57,7 +57,7 @@ async def connect(
     host, port, is_secure = _split(url)
     if ssl is not None:
         check_client_tls(ssl)
-    context = (ssl or client_tls()) if is_secure else None
+    context = (ssl or system_tls()) if is_secure else None
     name = f"{host}:{port}"
     is_given_up = False
     made: list[Connection] = []

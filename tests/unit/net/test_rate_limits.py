@@ -68,6 +68,37 @@ def test_a_bucket_is_exact(n_max, per_s, seconds, steps):
         assert bucket.n_left(now_ns) == level.numerator // level.denominator
 
 
+@given(
+    n=st.integers(1, 60),
+    seconds=st.integers(1, 10),
+    steps=st.lists(st.tuples(st.integers(0, 2 * S), st.integers(1, 9)), max_size=120),
+)
+def test_no_window_of_the_venue_holds_more_than_it_allows(n, seconds, steps):
+    """Whoever asks as greedily as they like, wherever the venue's window begins."""
+    bucket, now_ns, taken = TokenBucket(Rate.per(n, seconds), 0), 0, []
+    for step_ns, weight in steps:
+        now_ns += step_ns
+        weight = min(weight, bucket.rate.n_max)
+        if wait_ns := bucket.try_consume(weight, now_ns):
+            now_ns += wait_ns
+            assert bucket.try_consume(weight, now_ns) == 0
+        taken.append((now_ns, weight))
+    for start_ns, _ in taken:
+        inside = sum(weight for at_ns, weight in taken if start_ns <= at_ns < start_ns + seconds * S)
+        assert inside <= n
+
+
+def test_a_venue_s_window_is_what_its_count_is_held_against():
+    bucket = TokenBucket(Rate.per(6000, 60), 0)
+    assert bucket.rate == Rate(3000, 50.0, 6000)
+    bucket.set_used(2500, 0)
+    assert bucket.n_left(0) == 3000
+    bucket.set_used(5990, 0)
+    assert bucket.n_left(0) == 10
+    with pytest.raises(ConfigError):
+        Rate.per(0, 60)
+
+
 def test_a_venue_s_count_only_lowers_what_is_left():
     bucket = TokenBucket(Rate(100, 1.0), 0)
     bucket.set_used(70, 0)
