@@ -28,7 +28,7 @@ _HEAD_BYTES = 256
 
 
 class RecordingConnection(VenueConnection):
-    """See the module. sink: takes what came. n_kept, n_left: messages kept, and left out for having no symbol of ours."""
+    """See the module. sink: takes what came. n_kept, n_left: messages kept, and of no symbol of ours."""
 
     def __init__(self, source: VenueConnection, sink: Sink) -> None:
         super().__init__(source.name, source.instruments)

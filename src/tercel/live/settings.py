@@ -60,7 +60,8 @@ class VenueSettings(_Table, frozen=True, kw_only=True):
     """One account at one venue.
 
     protocol: how it speaks. market: "spot" or "usdm". network: the venue's "main" net, where orders are real, its
-    "test" net, or a "local" venue at host and port. api_key, api_secret: references; market data needs none.
+    "test" net, or a "local" venue at host and port. rest_port: of a local venue's HTTP, where it is another. api_key,
+    api_secret: references; market data needs none.
     """
 
     protocol: Literal["binance"] = "binance"
@@ -68,6 +69,7 @@ class VenueSettings(_Table, frozen=True, kw_only=True):
     network: Literal["main", "test", "local"] = "main"
     host: str = "127.0.0.1"
     port: int = 0
+    rest_port: int = 0
     api_key: SecretRef | None = None
     api_secret: SecretRef | None = None
 
