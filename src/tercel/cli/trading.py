@@ -59,6 +59,7 @@ class Ended(msgspec.Struct, kw_only=True):
     seen: Glance
     why: str
     run: int
+    instruments: list[Instrument]
     journal: Path
     recovered: int
     notes: list[str]
@@ -193,7 +194,8 @@ class _Session:
         if self._plan.show is not None:
             self._plan.show(seen, "")
         return Ended(
-            seen=seen, why=self._core.why, run=seen.run, journal=self._path, recovered=self._recovered,
+            seen=seen, why=self._core.why, run=seen.run,
+            instruments=self._core.engine.instruments, journal=self._path, recovered=self._recovered,
             notes=self._notes, failure=failure,
         )  # fmt: skip
 

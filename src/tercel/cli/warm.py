@@ -20,8 +20,8 @@ from tercel.cli.terminal import Terminal
 from tercel.clock import monotonic_ns
 
 __all__ = [
-    "BACKTEST_ENTRIES", "INFO_ENTRIES", "MARKET_ENTRIES", "PAPER_ENTRIES", "TAPE_VENUE_ENTRIES", "VENUE_ENTRIES",
-    "all_entries", "cold_entries", "warm",
+    "BACKTEST_ENTRIES", "INFO_ENTRIES", "LIVE_ENTRIES", "MARKET_ENTRIES", "PAPER_ENTRIES", "TAPE_VENUE_ENTRIES",
+    "VENUE_ENTRIES", "all_entries", "cold_entries", "warm",
 ]  # fmt: skip
 
 #: Entries by module: what each kind of run needs.
@@ -37,6 +37,13 @@ PAPER_ENTRIES: dict[str, tuple[str, ...]] = {
     "tercel.sim.venue": ("_venue_book_init",),
     "tercel.sim.venue_steps": ("venue_advance", "venue_send"),
     "tercel.book.views": ("view_level",),
+}
+#: What decodes a venue's messages.
+LIVE_ENTRIES: dict[str, tuple[str, ...]] = {
+    "tercel.engine.step": ("engine_step",),
+    "tercel.engine.engine": ("_book_init",),
+    "tercel.book.views": ("view_level",),
+    "tercel.venues.binance.scan": ("scan_message",),
 }
 MARKET_ENTRIES: dict[str, tuple[str, ...]] = {
     "tercel.sim.market_flow": ("market_run", "market_open", "market_snapshot")

@@ -133,8 +133,8 @@ def make_connections(
             pair = (keys or {}).get(name)
             if pair is None:
                 raise ConfigError(
-                    f'{settings.path}: venues.{name}: live trading needs api_key and api_secret, each {{ env = "NAME" }} '
-                    f'or {{ file = "path" }}'
+                    f"{settings.path}: venues.{name}: live trading needs api_key and api_secret, each "
+                    f'{{ env = "NAME" }} or {{ file = "path" }}'
                 )
             credentials = Credentials(pair[0].reveal(), pair[1].reveal())
         connection: VenueConnection = BinanceConnection(place, mine, credentials, name)

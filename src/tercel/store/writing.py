@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO
 
@@ -17,13 +17,13 @@ import numpy as np
 
 import tercel
 from tercel.errors import DataError, StorageError
-from tercel.model.events import BAR, EVENT, EVENT_VERSION, QUOTE
+from tercel.model.events import BAR, EVENT, EVENT_VERSION, EXCH, FUNDING, LOCAL, QUOTE
 from tercel.model.instrument import Instrument
 from tercel.store.atomic import nameless_file, replacing, storage_errors
 from tercel.store.channels import channel_counts
 from tercel.store.tape import EVENT_VERSION_KEY, META_KEY, TAPE_VERSION, VERSION_KEY, Tape, TapeMeta
 
-__all__ = ["GROUP_ROWS", "Spool", "spooling", "write_tape"]
+__all__ = ["GROUP_ROWS", "Spool", "TapeSpooler", "spooling", "write_tape"]
 
 #: Rows of one Parquet row group, and of one piece when a tape is read.
 GROUP_ROWS = 1 << 17
@@ -153,6 +153,47 @@ def finish_tape(spool: Spool, meta: TapeMeta, progress: Callable[[int, int], Non
         except pl.exceptions.PolarsError as error:
             raise StorageError(f"cannot write {spool.target}: {error}; nothing half-written was left") from error
     return Tape(spool.target, meta)
+
+
+class TapeSpooler:
+    """A tape that grows while something is heard: append rows, then finish. Without `finish` nothing is left.
+
+    Rows of a live driver have one receipt time each; a row marked for the strategy alone is made one for both sides.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._stack = ExitStack()
+        self._spool: Spool | None = None
+
+    @property
+    def n_rows(self) -> int:
+        """Rows so far."""
+        return self._spool.n_rows if self._spool is not None else 0
+
+    def __enter__(self) -> TapeSpooler:
+        self._spool = self._stack.enter_context(spooling(self._path))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def append(self, rows: np.ndarray) -> None:
+        """Add the market's rows among (n,) EVENT; copied."""
+        assert self._spool is not None
+        market = rows[(rows["kind"] > 0) & (rows["kind"] <= FUNDING)]
+        market["flags"] |= EXCH | LOCAL
+        self._spool.append(market)
+
+    def finish(self, instruments: list[Instrument], *, source: str, format: str) -> Tape:
+        """Write the tape; `ts_recv` is corrected where it ran ahead of the venue's clock, as in an import."""
+        assert self._spool is not None
+        correction, quote_lead = self._spool.correct_clock()
+        meta = TapeMeta(
+            instruments=instruments, source=source, format=format, clock_correction_ns=correction,
+            quote_lead_ns=quote_lead, notes=["recorded as it came"],
+        )  # fmt: skip
+        return finish_tape(self._spool, meta)
 
 
 def write_tape(
