@@ -68,13 +68,20 @@ class Ended(msgspec.Struct, kw_only=True):
 
 async def trade(settings: Settings, plan: Plan) -> Ended:
     """Live through one session. Raises what keeps it from starting; what breaks it later stands in the result."""
+    from tercel.errors import ConfigError
     from tercel.live.assembly import ask_instruments, make_connections
+    from tercel.live.control import halt_file
     from tercel.live.driver import LiveCore, LiveOptions
     from tercel.live.glance import Recent
     from tercel.live.reconciling import AccountStanding
 
-    instruments = await ask_instruments(settings)
     path = settings.place(settings.session.journal)
+    stop = halt_file(settings.place(settings.session.control or settings.session.journal))
+    if stop.exists():
+        raise ConfigError(
+            f"trading was halted here: {stop} is there; when the reason is gone: tercel kill --lift {stop.parent}"
+        )
+    instruments = await ask_instruments(settings)
     engine, recovered = _engine(settings, plan, instruments, path)
     held = {i: int(lots) for i, lots in enumerate(engine.view("positions")["position"])}
     run = int(engine.head["next_id"]) >> 32
