@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from typing import Protocol
 
-__all__ = ["Clock", "HandClock", "SteadyClock", "SystemClock", "cpu_ns", "monotonic_ns", "wall_ns"]
+__all__ = ["Clock", "HandClock", "SteadyClock", "SystemClock", "cpu_ns", "monotonic_ns", "pause_s", "wall_ns"]
 
 
 class Clock(Protocol):
@@ -102,6 +102,11 @@ wall_ns = time.time_ns
 
 monotonic_ns = time.perf_counter_ns
 """Nanoseconds from an arbitrary origin, from the machine's high-resolution monotonic clock."""
+
+
+def pause_s(seconds: float) -> None:
+    """Let the thread rest. For commands that wait for a person's time alone; nothing on the way of a row comes here."""
+    time.sleep(max(seconds, 0.0))
 
 
 def cpu_ns() -> int:

@@ -112,10 +112,8 @@ def _play_fast(terminal: Terminal, player: Player) -> None:
 
 def _play_paced(player: Player, speed: float, name: str) -> None:
     """Play at `speed` times the tape's own time, with a view."""
-    import time
-
     from tercel.cli.live_view import LiveView
-    from tercel.clock import monotonic_ns
+    from tercel.clock import monotonic_ns, pause_s
     from tercel.live.glance import Recent, glance
     from tercel.venues.contract import NEVER
 
@@ -135,7 +133,7 @@ def _play_paced(player: Player, speed: float, name: str) -> None:
                 next_view_ns = now_ns + 200_000_000
             if due >= NEVER:
                 break
-            time.sleep(min(max((due - tape_ns) / speed / 1e9, 0.0), 0.2))
+            pause_s(min((due - tape_ns) / speed / 1e9, 0.2))
         view.show(glance(core, recent), last=True)
 
 
