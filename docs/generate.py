@@ -98,6 +98,25 @@ def reasons() -> str:
     return "\n".join(lines)
 
 
+def venue_errors() -> str:
+    """Every error code of Binance with its reason, and the words that say more than a code."""
+    from tercel.model.reasons import REASONS
+    from tercel.venues.binance.refusals import CODES, TEXTS, UNKNOWN_OUTCOME
+
+    by_reason: dict[int, list[str]] = {}
+    for code, reason in sorted(CODES.items(), reverse=True):
+        by_reason.setdefault(reason, []).append(str(code))
+    words: dict[int, list[str]] = {}
+    for text, reason in TEXTS:
+        words.setdefault(reason, []).append(f'"{text}"')
+    lines = ["| reason | codes | words in the message of -1010, -1013, -2010, -2011 |", "|---|---|---|"]
+    for reason in sorted({*by_reason, *words}):
+        codes, texts = ", ".join(by_reason.get(reason, [])), ", ".join(words.get(reason, []))
+        lines.append(f"| `{REASONS[reason][0]}` | {codes} | {texts} |")
+    unknown = ", ".join(str(code) for code in sorted(UNKNOWN_OUTCOME, reverse=True))
+    return "\n".join([*lines, f"| none: the order is in doubt | {unknown} | |"])
+
+
 def commands() -> str:
     """Every command of the command line."""
     from tercel.cli.main import COMMANDS
@@ -133,6 +152,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "handlers": handlers,
     "indicators": indicators,
     "reasons": reasons,
+    "venue-errors": venue_errors,
     "commands": commands,
     "exit-codes": exit_codes,
     "capacities": capacities,

@@ -17,14 +17,15 @@ __all__ = ["RowBuffer"]
 class RowBuffer:
     """EVENT rows in memory. rows: (capacity,) EVENT; n: how many are filled; address: of row 0, for kernels.
 
-    has_other: whether a row that is no market data was added: a driver looks closer at those, and at no others. Such
-    rows are written by `add` alone.
+    capacity: rows that fit before the memory has to grow. has_other: whether a row that is no market data was added: a
+    driver looks closer at those, and at no others. Such rows are written by `add` alone.
     """
 
     def __init__(self, capacity: int = 8192) -> None:
         self.rows = np.zeros(capacity, EVENT)
         self.address = address_of(self.rows)
         self.n = 0
+        self.capacity = capacity
         self.has_other = False
 
     def reserve(self, n: int) -> None:
@@ -35,6 +36,7 @@ class RowBuffer:
             grown[: self.n] = self.rows[: self.n]
             self.rows = grown
             self.address = address_of(grown)
+            self.capacity = len(grown)
 
     def add(
         self,

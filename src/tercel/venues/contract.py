@@ -39,7 +39,8 @@ NEVER = (1 << 63) - 1
 class Connect(msgspec.Struct, frozen=True, gc=False):
     """Open a WebSocket. Answered by `on_connected`, or by `on_disconnected` when it cannot be opened.
 
-    The shell reconnects nothing by itself: the connection asks again, after a wait it chooses (`next_wake_ns`).
+    The shell reconnects nothing by itself: the connection asks again, after a wait it chooses (`next_wake_ns`). A url
+    may hold a key of the user stream: it is not to be logged.
     """
 
     channel: str
@@ -171,4 +172,6 @@ def order_id(client_id: str) -> int:
     digits = client_id.removeprefix(_PREFIX)
     if len(client_id) != len(_PREFIX) + 16 or len(digits) != 16 or not _HEX.issuperset(digits):
         return 0
-    return int(digits, 16)
+    number = int(digits, 16)
+    # Ids are int64: a larger one is somebody else's.
+    return number if number < 1 << 63 else 0

@@ -41,6 +41,8 @@ _LIVED_NS = 60 * _S
 _PAUSE_NS = {429: 10 * _S, 418: 120 * _S}
 #: After this an order that the venue does not know cannot be on its way any more, beyond the receive window.
 _TRAVEL_NS = 1 * _S
+#: How often the venue's rules are read again.
+_RULES_NS = 3600 * _S
 
 
 class BinanceConnection(VenueConnection):
@@ -113,7 +115,8 @@ class BinanceConnection(VenueConnection):
         if self.settings.trade_streams not in ("", self.settings.streams):
             channels.append("trades")
         if self._signer is not None:
-            channels.append("orders")
+            if self.settings.is_spot or self.settings.orders_by == "ws":
+                channels.append("orders")
             if not self.settings.is_spot:
                 channels.append("user")
         return channels
@@ -269,7 +272,8 @@ class BinanceConnection(VenueConnection):
 
     def _judge(self, now_ns: int) -> None:
         """Work out `is_live`, and write CONNECT and DISCONNECT rows where orders can or cannot leave any more."""
-        ready = self._is_subscribed and self.is_up("orders") and ("user" not in self._state or self.is_up("user"))
+        ready = self._signer is not None and all(self.is_up(c) for c in self._state if c in ("orders", "user"))
+        ready = ready and (self._is_subscribed or "orders" not in self._state)
         if ready != self._is_ready:
             self._is_ready = ready
             kind = CONNECT if ready else DISCONNECT
@@ -409,6 +413,7 @@ class BinanceConnection(VenueConnection):
                 self.differing.discard(i)
             if rules is not None:
                 self.rules[i] = rules
+        self._due[("info", None)] = now_ns + _RULES_NS
         self._judge(now_ns)
 
     def blocked(self, for_ns: int, is_ban: bool, now_ns: int) -> None:

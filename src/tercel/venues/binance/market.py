@@ -85,17 +85,19 @@ class MarketFeed:
         if self.uses_scanner:
             if n > self._n_memory:
                 self._room(2 * n)
-            if rows.n + n // 8 + 2 > len(rows.rows):
-                rows.reserve(n // 8 + 2)
+            filled = rows.n
+            if filled + (n >> 3) + 2 > rows.capacity:
+                # A row takes at least eight bytes of text.
+                rows.reserve((n >> 3) + 2)
             self._window[:n] = data
-            found = self._call(self._scan_at, n, rows.address + rows.n * _ROW, now_ns)
+            found = self._call(self._scan_at, n, rows.address + filled * _ROW, now_ns)
+            self.n_scanned += 1
             if found >= 0:
-                rows.n += found
-                self.n_scanned += 1
+                rows.n = filled + found
                 return False
             if found == LOST:
-                self.n_scanned += 1
                 return self._lost(now_ns)
+            self.n_scanned -= 1
         decoded = self.decoder.message(data, now_ns)
         self.n_decoded += 1
         if decoded.kind == LEVEL:

@@ -152,7 +152,7 @@ class OrderEvent(msgspec.Struct):
     c: str = ""
     C: str = ""
     f: str = ""
-    t: int = -1
+    t: Annotated[int, msgspec.Meta(ge=-1, le=1 << 62)] = -1
     T: Ms = 0
     E: Ms = 0
     m: bool = False

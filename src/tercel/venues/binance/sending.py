@@ -206,7 +206,7 @@ class Sender:
             self._c.notes.append(f"{self._c.name}: cancel-all of instrument {c.instrument} could not be sent")
             return
         params: Params = {"symbol": instrument.symbol}
-        if self._c.settings.is_spot and self._c.is_up("orders"):
+        if self._c.settings.is_spot:
             self._request(CANCEL_ALL, "openOrders.cancelAll", params, c, now_ns)
         else:
             self._http(CANCEL_ALL, "openOrders.cancelAll", params, c, now_ns)
@@ -242,7 +242,7 @@ class Sender:
     # --- leaving -----------------------------------------------------------------------------------------------------
 
     def _request(self, kind: int, method: str, params: Params, c: _Command, now_ns: int) -> None:
-        if not self._c.is_up("orders"):
+        if not self._c.is_up("orders") or self._c.settings.orders_by == "http":
             self._http(kind, method, params, c, now_ns)
             return
         due_ns = now_ns + self._c.settings.answer_timeout_ns

@@ -37,8 +37,8 @@ class BinanceSettings(msgspec.Struct, frozen=True, kw_only=True):
     key (futures). ws_api: the WebSocket API. depth_speed: suffix of the depth stream. trades: "trade" or "aggTrade".
     recv_window_ms: how long a request stays valid. snapshot_levels: levels a side of the depth snapshot.
     answer_timeout_ns: after which an unanswered order is in doubt. rest_when_down: cancels go by HTTP while the order
-    channel is down. fee_prices: what one unit of an asset that fees are paid in is worth in quote currency; without it
-    such a fee counts as 0 and is noted. seed: of the reconnect jitter.
+    channel is down. orders_by: "ws", the WebSocket API, or "http". fee_prices: what one unit of an asset that fees are
+    paid in is worth in quote currency; without it such a fee counts as 0 and is noted. seed: of the reconnect jitter.
     """
 
     market: str
@@ -57,6 +57,7 @@ class BinanceSettings(msgspec.Struct, frozen=True, kw_only=True):
     backoff_min_ns: int = 100_000_000
     backoff_max_ns: int = 30_000_000_000
     rest_when_down: bool = True
+    orders_by: str = "ws"
     fee_prices: dict[str, Decimal] = {}
     seed: int = 1
 
@@ -66,6 +67,8 @@ class BinanceSettings(msgspec.Struct, frozen=True, kw_only=True):
             raise ConfigError(f'binance: market must be "spot" or "usdm", found {self.market!r}')
         if self.trades not in ("trade", "aggTrade"):
             raise ConfigError(f'binance: trades must be "trade" or "aggTrade", found {self.trades!r}')
+        if self.orders_by not in ("ws", "http"):
+            raise ConfigError(f'binance: orders_by must be "ws" or "http", found {self.orders_by!r}')
         if not 1 <= self.recv_window_ms <= 60_000:
             raise ConfigError(f"binance: recv_window_ms must be 1 to 60000, found {self.recv_window_ms}")
 
