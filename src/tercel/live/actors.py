@@ -112,7 +112,7 @@ class Portfolio(msgspec.Struct, frozen=True):
 class SignalPort:
     """What connects one life of an actor with the session. Made by the pipeline; a closed port sends nothing."""
 
-    def __init__(self, send: Callable[[SignalPort, Signal], bool], names: Mapping[str, int], session: Any) -> None:
+    def __init__(self, send: Callable[[Signal], bool], names: Mapping[str, int], session: Any) -> None:
         self._send = send
         self._names = names
         self.session = session
@@ -136,7 +136,7 @@ class SignalPort:
                 f"a signal needs a finite value and a confidence in [0, 1], found value {signal.value} and "
                 f"confidence {signal.confidence}"
             )
-        return self.is_open and self._send(self, signal)
+        return self.is_open and self._send(signal)
 
 
 class Actor(RuntimeActor):

@@ -29,7 +29,7 @@ from tercel.live.actors import DEFAULT_KINDS, Actor, Grid, MarketEvent, Portfoli
 from tercel.model.events import ACK, EVENT, event_rows
 from tercel.model.instrument import Instrument
 from tercel.model.signals import Signal
-from tercel.runtime.actor import ActorReport, ManagedActor, RestartPolicy
+from tercel.runtime.actor import ActorReport, ActorState, ManagedActor, RestartPolicy
 from tercel.runtime.broadcast import RowBroadcast
 from tercel.runtime.bus import EventBus
 from tercel.runtime.capacities import EVENT_BUS_MAX, MAILBOX_MAX, MARKET_DATA_MAX, SIGNALS_MAX
@@ -244,9 +244,10 @@ class Pipeline:
 
     # --- inside ----------------------------------------------------------------------------------------------------
 
-    def _accept(self, member: _Member, port: SignalPort, signal: Signal) -> bool:
+    def _accept(self, member: _Member, signal: Signal) -> bool:
         """Take a signal into the channel. Each actor has a share of it, so one cannot crowd out the others."""
-        if port is not member.port:
+        if member.managed.state not in (ActorState.STARTING, ActorState.RUNNING):
+            # A task that a crashed life left behind.
             return False
         share = min(_WAITING_MAX, max(1, SIGNALS_MAX // len(self._members)))
         if member.n_waiting >= share:

@@ -21,6 +21,7 @@ import numpy as np
 from tercel.clock import Clock
 from tercel.live.actors import Portfolio
 from tercel.live.actors_pipeline import Pipeline
+from tercel.model.events import EVENT
 from tercel.model.instrument import Instrument
 from tercel.runtime.capacities import MARKET_DATA_MAX
 from tercel.runtime.loop import new_loop
@@ -56,7 +57,7 @@ class ActorThread:
         self._ended = asyncio.Event()
         self._ready = asyncio.Event()
         self._end = asyncio.Event()
-        self._rows: deque[np.ndarray] = deque()
+        self._rows: deque[bytes] = deque()
         self._is_woken = False
         # Each counter has one writing thread; their difference is what waits.
         self._n_put = 0
@@ -86,7 +87,7 @@ class ActorThread:
         if self._n_put - self._n_taken + len(rows) > MARKET_DATA_MAX:
             self.n_rows_dropped += len(rows)
             return
-        self._rows.append(rows.copy())
+        self._rows.append(rows.tobytes())
         self._n_put += len(rows)
         if not self._is_woken:
             self._is_woken = True
@@ -172,7 +173,7 @@ class ActorThread:
         self._is_woken = False
         pipeline = self._pipeline
         while self._rows:
-            rows = self._rows.popleft()
+            rows = np.frombuffer(self._rows.popleft(), EVENT)
             self._n_taken += len(rows)
             if pipeline is not None:
                 pipeline.publish(rows)

@@ -19,6 +19,9 @@ __all__ = ["Batch", "Broadcast", "BroadcastReader", "RowBatch", "RowBroadcast", 
 
 T = TypeVar("T")
 
+#: A row as bytes: NumPy copies records field by field, four times as slow as what they are in memory.
+_WHOLE = np.dtype((np.void, EVENT.itemsize))
+
 
 class _Ring:
     """What both broadcasts share: how much was sent, who waits."""
@@ -160,7 +163,7 @@ class RowBroadcast(_Ring):
 
     def __init__(self, capacity: int, name: str = "rows") -> None:
         super().__init__(capacity, name)
-        self._rows = np.zeros(capacity, EVENT)
+        self._rows = np.zeros(capacity, EVENT).view(_WHOLE)
 
     def send(self, rows: np.ndarray) -> None:
         """Send (n,) EVENT rows; never waits, keeps no reference. Raises ChannelClosedError after `close`."""
@@ -168,7 +171,9 @@ class RowBroadcast(_Ring):
         n = len(rows)
         if n == 0:
             return
-        kept = rows[-self.capacity :]
+        kept = rows.view(_WHOLE)
+        if n > self.capacity:
+            kept = kept[-self.capacity :]
         at = (self.n_sent + n - len(kept)) % self.capacity
         head = min(len(kept), self.capacity - at)
         self._rows[at : at + head] = kept[:head]
@@ -203,4 +208,4 @@ class RowReader(_Place):
         head = min(n, capacity - at)
         rows = np.concatenate((self._rows[at : at + head], self._rows[: n - head]))
         self._next += n
-        return RowBatch(rows, lost)
+        return RowBatch(rows.view(EVENT), lost)

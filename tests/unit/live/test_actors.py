@@ -300,6 +300,7 @@ def test_a_crashing_actor_starts_again_and_harms_nobody():
             await pass_time(1)
             old = lives[0]
             # A life that is over sends nothing more, even from a task it left behind.
+            assert old.emit(0, 1.0, 1.0) is False
             await pass_time(5)
             assert len(lives) == 2
             assert old.emit(0, 1.0, 1.0) is False
