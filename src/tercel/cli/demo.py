@@ -1,4 +1,4 @@
-"""`tercel demo`: from nothing to a traded market and a report, in one command without arguments."""
+"""`tercel demo`: from nothing to a traded market, a report and live trading, in one command without arguments."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from pathlib import Path
 __all__ = ["DESCRIPTION", "add_arguments", "run"]
 
 DESCRIPTION = """Simulate a market, let the two-sided quoter trade it with realistic latency, fees and queue position,
-print the summary and write a report. Needs no arguments, no data and no network."""
+print the summary and write a report; then let it trade live for a minute on a venue built in for it, over
+real sockets, and replay that session from its journal. Needs no arguments, no data and no network."""
 
 #: What the demo trades, and where: latency and fees of a colocated account of modest size.
 STRATEGY = "quoter"
@@ -25,6 +26,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dir", type=Path, help="where the tape goes (default: the cache directory)")
     parser.add_argument("--report", type=Path, default=Path("tercel-demo.html"), metavar="FILE.html",
                         help="where the report goes (default: tercel-demo.html)")  # fmt: skip
+    parser.add_argument("--live", default="60s", metavar="TIME",
+                        help="how long it trades live; 0 for not at all (default: 60s)")  # fmt: skip
     parser.add_argument("--open", action="store_true", help="open the report in a browser")
 
 
@@ -64,9 +67,17 @@ def run(options: argparse.Namespace) -> int:
     strategies = make_strategies([STRATEGY], SETTINGS)
     result = run_backtest(terminal, [STRATEGY], strategies, path, rules=rules)
     report = result.report(options.report)
-    terminal.emit({**result.to_dict(), "tape": str(path), "report": str(report)})
     terminal.show(result)
     terminal.say("A simulated market, and a short run: annualised figures mean little here.")
+    live = None
+    if options.live not in ("0", "0s"):
+        from tercel.cli.demo_live import trade_live
+
+        live = trade_live(
+            terminal, directory, seed=options.seed, duration_s=seconds_of(options.live), strategy=STRATEGY,
+            settings=list(SETTINGS), tick=TICK, lot=LOT, maker_bp=MAKER_BP, taker_bp=TAKER_BP,
+        )  # fmt: skip
+    terminal.emit({**result.to_dict(), "tape": str(path), "report": str(report), "live": live})
     terminal.panel("next", _next_steps(path, report))
     if options.open:
         import webbrowser
