@@ -1,4 +1,4 @@
-"""`tercel info`: what is in a tape, the book it ends with, and whether its quotes agree with its book."""
+"""`tercel info`: what is in a tape, the book it ends with, whether its quotes agree with it; what a journal holds."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ if TYPE_CHECKING:
 
 __all__ = ["DESCRIPTION", "add_arguments", "examine", "run"]
 
-DESCRIPTION = """Tell what is in a tape.
+DESCRIPTION = """Tell what is in a tape or in a journal.
 
 Replays the tape's depth through the book, prints the book it ends with, and compares the book with the venue's own best
-prices wherever both carry the same update id."""
+prices wherever both carry the same update id. Of a journal: its runs, what the last one holds, and what of it cannot be
+read; ends with 3 where rows are damaged that had been safe on the disk."""
 
 #: Room of the book that single orders are replayed through; rows beyond are counted as refused.
 _L3_ORDERS, _L3_LEVELS = 1 << 18, 1 << 16
@@ -24,8 +25,9 @@ _L3_ORDERS, _L3_LEVELS = 1 << 18, 1 << 16
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.add_argument("tape", type=Path, metavar="TAPE", help="a tape made by import or simulate")
+    parser.add_argument("tape", type=Path, metavar="TAPE", help="a tape made by import or simulate, or a journal")
     parser.add_argument("--levels", type=int, default=3, help="levels a side to print (default: 3)")
+    parser.add_argument("--run", type=int, default=None, help="run of a journal (default: the last)")
     parser.add_argument("--quick", action="store_true", help="metadata only: no row is read")
 
 
@@ -175,6 +177,10 @@ def run(options: argparse.Namespace) -> int:
     if options.levels < 1:
         raise ConfigError(f"--levels must be 1 or more, found {options.levels}")
     terminal = Terminal(json=options.json)
+    if options.tape.is_dir():
+        from tercel.cli.info_journal import show
+
+        return show(options.tape, options.run, terminal)
     tape = Tape.open(options.tape)
     if options.quick:
         terminal.emit(tape.summary())

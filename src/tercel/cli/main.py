@@ -24,7 +24,7 @@ __all__ = ["COMMANDS", "EXIT_CODES", "main"]
 COMMANDS = {
     "demo": ("demo", "simulate a market, trade it, write a report: needs no arguments"),
     "import": ("import_tape", "turn a capture, an order log or a CSV into a tape"),
-    "info": ("info", "tell what is in a tape, and check its book against its quotes"),
+    "info": ("info", "tell what is in a tape and check its book, or what is in a journal"),
     "backtest": ("backtest", "run strategies over a tape against a simulated venue"),
     "simulate": ("simulate", "make a tape from a seeded market model"),
     "paper": ("paper", "trade a real market with simulated fills: no keys, no risk"),
@@ -44,7 +44,7 @@ EXIT_CODES = {
     1: "an error of no other kind, or something is broken (doctor)",
     2: "wrong arguments or settings",
     3: "bad data: a malformed file, a gap, a value off its grid, an unknown instrument, a tape of another version",
-    4: "the disk refused: full, read-only or gone",
+    4: "the disk refused: full, read-only or gone; or another process holds the journal",
     5: "a stated maximum was reached",
     6: "something is wrong in a strategy",
     7: "a venue or a session could not be reached, or a connection broke",
