@@ -191,7 +191,8 @@ class _Comparison:
         filled, size = int(order["filled"]), int(order["qty"])
         if said.status == ACK and self._is_waiting(order):
             self._row(ACK, order, said.ts_ns, px=said.px, qty=said.qty, arg0=said.venue_id, reason=0)
-        if said.status != REJECT and self._amend(order, said, filled):
+        # Of an order that has ended only a size that its fills may need.
+        if (said.status in (ACK, FILL) or said.qty > size) and self._amend(order, said, filled):
             size = said.qty
         fills = self.unseen.pop(id, [])
         for execution in fills:
