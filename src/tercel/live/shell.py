@@ -47,7 +47,7 @@ class LiveShell:
     """Runs one `LiveCore` in the running event loop.
 
     ssl: for wss and https; the system's authorities by default. care: called once a second from the loop, for a halt
-    file or a status line. failure: what broke outside of engine and journal; the session then ends by itself.
+    file or a status line. on_arming: called before the first order may leave. failure: what broke outside of engine and journal; the session then ends by itself.
     """
 
     def __init__(
@@ -59,6 +59,7 @@ class LiveShell:
         liveness: Liveness | None = None,
         pauses: PauseWatch | None = None,
         care: Callable[[], None] | None = None,
+        on_arming: Callable[[], None] | None = None,
     ) -> None:
         self.core = core
         self.clock = clock or SteadyClock()
@@ -67,6 +68,7 @@ class LiveShell:
         self._ssl = ssl
         self._liveness = liveness or Liveness()
         self._care = care
+        self._on_arming = on_arming
         self._channels: list[dict[str, _Channel]] = [{} for _ in core.links]
         self._loop = asyncio.get_running_loop()
         self._wake: asyncio.TimerHandle | None = None
@@ -168,6 +170,8 @@ class LiveShell:
     def _arm(self) -> None:
         """Garbage is frozen before the first order may leave: the pause falls where nothing waits."""
         self.pauses.arm()
+        if self._on_arming is not None:
+            self._on_arming()
         _log.info("armed")
         self._guarded(lambda: self.core.arm(self.clock.wall_ns()))
 

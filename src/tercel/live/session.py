@@ -1,0 +1,318 @@
+"""A live session from its parts to its end: compile, load, recover, connect, reconcile, arm, trade, and back again.
+
+`SessionPlan` says what a session is made of; `LiveSession(plan).run()` is the whole of it. Each start is a run of its
+own: what the run before left is recovered from its journal, and the venue is asked before the first command leaves.
+Used by the command line and from Python; no trading rule lives here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import ssl as tls
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from tercel.clock import SteadyClock
+from tercel.config import Capacity
+from tercel.engine.engine import Engine
+from tercel.engine.recovery import Recovered, begin_run, header_of, recover
+from tercel.errors import ConfigError, TercelError
+from tercel.jit import ENTRIES, n_compilations
+from tercel.live.control import ControlServer, halt_file
+from tercel.live.driver import LiveCore, LiveOptions
+from tercel.live.glance import Glance, Recent, glance
+from tercel.live.lifecycle import COMPILE, FLUSH, LOAD, RECOVER, STOPPED
+from tercel.live.reconciling import AccountStanding
+from tercel.live.shell import LiveShell
+from tercel.live.warming import warm_up
+from tercel.model.instrument import Instrument
+from tercel.model.reasons import KILL_SWITCH
+from tercel.net.heartbeat import Liveness
+from tercel.orders.reconcile import unsent_rows
+from tercel.risk.limits import Limits
+from tercel.runtime.shutdown import DEADLINE_S, Shutdown
+from tercel.store.journal import Journal, Sync
+from tercel.store.journal_format import next_run, run_directory
+from tercel.store.journal_read import JournalReader, open_journal, runs_of
+from tercel.strategy.contract import Strategy
+from tercel.venues.contract import VenueConnection
+
+__all__ = ["LiveSession", "SessionPlan", "SessionReport", "failure_of"]
+
+_log = logging.getLogger(__name__)
+
+#: Time that closing channels and flushing the journal keep of a shutdown, in seconds.
+_CLOSE_S, _FLUSH_S = 5.0, 5.0
+#: In a run's header: whether it begins with a snapshot.
+_FOLLOWS = "begins_with_snapshot"
+
+
+class SessionPlan(msgspec.Struct, frozen=True, kw_only=True):
+    """What a session is made of.
+
+    strategies, instruments, limits, capacity, jit: of the engine. connections: each names its instruments by their
+    index in `instruments`. directory: where journal, control socket and halt file lie; made when it is not there. sync:
+    how durable the journal is. options: how patient the session is. warm_up: (n,) EVENT rows that the strategies see
+    before the session begins, without an order leaving; their times must lie in the past. is_anew: begin with an empty
+    engine although the journal holds a run that could be recovered; orders and positions then come from the venue.
+    ssl: for wss and https addresses; the system's authorities by default. takes_signals: SIGINT and SIGTERM end the
+    session. meta: kept in the journal's header, never secrets.
+    """
+
+    strategies: Sequence[Strategy]
+    instruments: Sequence[Instrument]
+    connections: Sequence[VenueConnection]
+    directory: Path
+    limits: Limits | Sequence[Limits] | None = None
+    capacity: Capacity | None = None
+    jit: bool = True
+    sync: Sync | None = None
+    options: LiveOptions | None = None
+    liveness: Liveness | None = None
+    ssl: tls.SSLContext | None = None
+    warm_up: np.ndarray | None = None
+    is_anew: bool = False
+    takes_signals: bool = True
+    meta: dict[str, str] = {}
+
+
+class SessionReport(msgspec.Struct, frozen=True, kw_only=True):
+    """What a session was when it had ended.
+
+    why: what ended it. run: its number in the journal. recovered: what the start found of the run before, None for
+    nothing. last: its last moment. n_compiled_armed: functions compiled after arming; 0 unless something is wrong.
+    error: what it broke with, None after an end in order.
+    """
+
+    why: str
+    run: int
+    recovered: Recovered | None
+    last: Glance
+    n_compiled_armed: int
+    error: Exception | None = None
+
+
+class LiveSession:
+    """One session. state: of `live.lifecycle`, at any time. `run` once; the rest is for whoever watches or operates."""
+
+    def __init__(self, plan: SessionPlan) -> None:
+        if not plan.connections:
+            raise ConfigError("a session needs at least one connection")
+        self.plan = plan
+        self.clock = SteadyClock()
+        self.core: LiveCore | None = None
+        self.shell: LiveShell | None = None
+        self.journal: Journal | None = None
+        self.recent: Recent | None = None
+        self.recovered: Recovered | None = None
+        self.run_number = 0
+        self._state = COMPILE
+        self._shutdown: Shutdown | None = None
+        self._stop_early = ""
+        self._n_compiled_at_arming: int | None = None
+
+    @property
+    def state(self) -> str:
+        """Where the session is, of `live.lifecycle.STATES`."""
+        return self._state if self.core is None or self._state == STOPPED else self.core.state
+
+    # --- the operator -----------------------------------------------------------------------------------------------
+
+    def stop(self, why: str) -> None:
+        """Ask for an end in order. From the loop's thread."""
+        if self._shutdown is not None:
+            self._shutdown.ask(why)
+        else:
+            self._stop_early = self._stop_early or why
+
+    def halt(self, reason: int = KILL_SWITCH) -> None:
+        """The kill switch: no new order, cancel every open one until none is left. From the loop's thread."""
+        core, shell = self._running()
+        shell.act(lambda: core.halt(self.clock.wall_ns(), reason))
+
+    def resume(self) -> None:
+        """Lift a halt. From the loop's thread."""
+        core, shell = self._running()
+        halt_file(self.plan.directory).unlink(missing_ok=True)
+        shell.act(lambda: core.resume(self.clock.wall_ns()))
+
+    def inject(self, rows: np.ndarray) -> None:
+        """Rows of actors: signals. From the loop's thread."""
+        core, shell = self._running()
+        shell.act(lambda: core.inject(rows, self.clock.wall_ns()))
+
+    def look(self) -> Glance:
+        """The session at this moment."""
+        core, _ = self._running()
+        assert self.recent is not None
+        return glance(core, self.recent)
+
+    def _running(self) -> tuple[LiveCore, LiveShell]:
+        if self.core is None or self.shell is None:
+            raise ConfigError(f"the session is not running: it is in the state {self.state}")
+        return self.core, self.shell
+
+    def answer(self, what: str, _request: dict[str, Any]) -> Any:
+        """Answer the control socket: status, halt, resume, stop."""
+        if what == "status":
+            shown: dict[str, Any] = msgspec.to_builtins(self.look())
+            shown["n_compiled_armed"] = self.n_compiled_armed
+            shown["error"] = "" if self.core is None or self.core.error is None else str(self.core.error)
+            return shown
+        if what == "halt":
+            self.halt()
+        elif what == "resume":
+            self.resume()
+        elif what == "stop":
+            self.stop("asked by the control socket")
+        else:
+            raise ConfigError(f"expected status, halt, resume or stop, found {what!r}")
+        return {"state": self.state}
+
+    @property
+    def n_compiled_armed(self) -> int:
+        """Functions compiled since the session was armed."""
+        return 0 if self._n_compiled_at_arming is None else n_compilations() - self._n_compiled_at_arming
+
+    # --- the way up -------------------------------------------------------------------------------------------------
+
+    def _prepare(self) -> Engine:
+        """Compile, load, recover: everything that can fail before a socket is opened. Returns the engine."""
+        plan = self.plan
+        for entry in ENTRIES:
+            if entry.name.startswith(("engine.", "venues.")):
+                _ = entry.call
+        self._state = LOAD
+        journal_path = plan.directory / "journal"
+        self.run_number = next_run(journal_path, self.clock.wall_ns())
+        self._state = RECOVER
+        reader = None if plan.is_anew else _last_begun(journal_path)
+        engine = Engine(
+            plan.instruments, plan.strategies, limits=plan.limits, capacity=plan.capacity,
+            run=self.run_number if reader is None else reader.run, jit=plan.jit,
+        )  # fmt: skip
+        if reader is not None:
+            self.recovered = recover(engine, reader)
+            for damage in self.recovered.damage:
+                _log.warning("journal: %s", damage)
+            begin_run(engine, self.run_number)
+        if plan.warm_up is not None and not engine.head["started_ns"]:
+            warm_up(engine, plan.warm_up, self.clock.wall_ns())
+        self.journal = Journal(
+            journal_path,
+            header=header_of(
+                engine, created_ns=self.clock.wall_ns(), meta={**plan.meta, _FOLLOWS: "yes" if engine.seq else ""}
+            ),
+            sync=plan.sync,
+        )
+        if engine.seq:
+            self.journal.snapshot(engine.snapshot(), seq=engine.seq)
+        return engine
+
+    async def run(self) -> SessionReport:
+        """The whole session. Raises what kept it from starting; what broke it later stands in the report."""
+        engine = self._prepare()
+        assert self.journal is not None
+        journal = self.journal
+        try:
+            await self._live(engine, journal)
+        finally:
+            self._state = FLUSH
+            journal.close()
+            self._state = STOPPED
+        core, shell = self._running()
+        core.closed()
+        return SessionReport(
+            why=core.why,
+            run=self.run_number,
+            recovered=self.recovered,
+            last=self.look(),
+            n_compiled_armed=self.n_compiled_armed,
+            error=core.error or shell.failure,
+        )
+
+    async def _live(self, engine: Engine, journal: Journal) -> None:
+        plan = self.plan
+        self.core = core = LiveCore(
+            engine, plan.connections, journal, AccountStanding(engine), options=plan.options, is_arming=False
+        )
+        self.recent = Recent(engine)
+        core.flow.taps.append(self.recent.on_rows)
+        if self.recovered is not None and len(self.recovered.unsent):
+            now_ns = self.clock.wall_ns()
+            core.inject(unsent_rows(self.recovered.unsent, now_ns), now_ns)
+        self.shell = shell = LiveShell(
+            core, clock=self.clock, ssl=plan.ssl, liveness=plan.liveness, care=self._care, on_arming=self._on_arming
+        )
+        self._shutdown = shutdown = Shutdown(DEADLINE_S)
+        shutdown.add("disarm and cancel", self._cancel, reserve_s=DEADLINE_S - _CLOSE_S - _FLUSH_S)
+        if plan.takes_signals and threading.current_thread() is threading.main_thread():
+            shutdown.take_signals()
+        try:
+            async with ControlServer(plan.directory, self.answer):
+                self._care()
+                if self._stop_early:
+                    shutdown.ask(self._stop_early)
+                await self._until_over(shell, shutdown)
+        finally:
+            shutdown.return_signals()
+
+    async def _until_over(self, shell: LiveShell, shutdown: Shutdown) -> None:
+        """Until the session has ended by itself, or was asked to and has, or its time for that is over."""
+        living = asyncio.create_task(shell.run(), name="live session")
+        asked = asyncio.create_task(shutdown.wait(), name="wait for the end")
+        try:
+            await asyncio.wait({living, asked}, return_when=asyncio.FIRST_COMPLETED)
+            if not living.done():
+                await shutdown.run()
+                await asyncio.wait({living}, timeout=_CLOSE_S)
+        finally:
+            asked.cancel()
+            if not living.done():
+                living.cancel()
+            await asyncio.gather(living, asked, return_exceptions=True)
+        if not living.cancelled() and (error := living.exception()) is not None:
+            raise error
+
+    async def _cancel(self) -> None:
+        core, shell = self._running()
+        assert self._shutdown is not None
+        shell.stop(self._shutdown.reason)
+        await shell.wait_closing()
+
+    def _on_arming(self) -> None:
+        self._n_compiled_at_arming = n_compilations()
+
+    def _care(self) -> None:
+        """Once a second: has somebody put a halt file there?"""
+        core = self.core
+        if core is not None and not core.flow.feed.halted and halt_file(self.plan.directory).exists():
+            _log.warning("halted by %s", halt_file(self.plan.directory))
+            core.halt(self.clock.wall_ns())
+
+
+def _last_begun(path: Path) -> JournalReader | None:
+    """The last run of a journal that had begun, None for none.
+
+    A process that dies between the header of its run and the snapshot that the run begins with has made no row: what
+    it began with is what the run before ended with.
+    """
+    for run in reversed(runs_of(path)):
+        if (run_directory(path, run) / "header.json").is_file():
+            reader = open_journal(path, run)
+            if reader.n_rows or reader.snapshot is not None or not reader.header.meta.get(_FOLLOWS):
+                return reader
+    return None
+
+
+def failure_of(report: SessionReport) -> TercelError | None:
+    """What a session's report says went wrong, as an error to end a command with; None for an end in order."""
+    if report.error is None or isinstance(report.error, TercelError):
+        return report.error
+    return TercelError(f"the session failed: {type(report.error).__name__}: {report.error}")
