@@ -337,7 +337,9 @@ class LiveCore:
             if self._feed.halted == 0:
                 self.notes.append(f"{link.name}: halted: {verdict.unexplained}")
                 self.halt(now_ns, verdict.reason)
-        if is_whole and link.connection.is_live:
+        if not verdict.is_settled:
+            link.ask_again_ns = now_ns + _MISMATCH_NS
+        elif is_whole and link.connection.is_live:
             link.is_reconciled = True
 
     def _advance(self, now_ns: int) -> None:

@@ -22,14 +22,16 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
 
     rows: (n,) EVENT that make our books the venue's, times of receipt set. commands: (n,) COMMAND that are to be sent
     past the engine: cancels of orders of ours that should not be open. unexplained: what no fill accounts for, in
-    words; empty when everything agrees. reason: of the halt that the unexplained leads to. since_ns: every execution
-    up to this time of the venue is known. notes: what is worth a line in a log.
+    words; empty when everything agrees. reason: of the halt that the unexplained leads to. is_settled: no order is left
+    that the venue has yet to speak of. since_ns: every execution up to this time of the venue is known. notes: what is
+    worth a line in a log.
     """
 
     rows: np.ndarray
     commands: np.ndarray
     unexplained: str = ""
     reason: int = 0
+    is_settled: bool = True
     since_ns: int = 0
     notes: tuple[str, ...] = ()
 
