@@ -43,6 +43,7 @@ class Link:
         self.n_mismatches = 0
         self.since_ns = since_ns
         self.ask_again_ns = 0
+        self.asked_ns = 0
         self._asked_at_loss = -1
         self._unsettled: dict[int, int] = {}
 
@@ -62,6 +63,7 @@ class Link:
         if self.is_asked:
             return
         self.is_asked = True
+        self.asked_ns = now_ns
         self._asked_at_loss = self.n_lost
         self.connection.ask_report(self.instruments, order_ids, self.since_ns, now_ns)
 

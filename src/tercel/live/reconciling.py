@@ -46,7 +46,9 @@ class AccountStanding:
 
     def judge(self, engine: Engine, link: Link, report: AccountReport, now_ns: int) -> Verdict:
         """Compare a report with the engine's books."""
-        found = self.last = reconcile(books_of(engine), report, now_ns=now_ns, grace_ns=self.grace_ns)
+        found = self.last = reconcile(
+            books_of(engine), report, asked_ns=link.asked_ns, now_ns=now_ns, grace_ns=self.grace_ns
+        )
         notes = list(found.notes)
         notes += [f"order {order.id} is open at the venue and not here: it is canceled" for order in found.lost]
         notes += [

@@ -204,6 +204,9 @@ class _Comparison:
                 f"{self._symbol(order)}: the venue counts {max(said.filled, filled + 1)} lots or more filled of order "
                 f"{id}, its executions make {filled}"
             )
+        elif said.status == FILL and int(order["filled"]) >= said.qty:
+            # Every fill was heard, but not the amend that made it smaller: here it still has lots to trade.
+            self._row(CANCELED, order, said.ts_ns, reason=ENDED_UNHEARD)
         elif said.status == ACK:
             self._judge_request(order, said)
         elif size > filled or not fills:
