@@ -35,7 +35,7 @@ def books_of(engine: Engine) -> Books:
 class AccountStanding:
     """Judges reports about one engine's account.
 
-    grace_ns: how long after it was sent a request may still arrive at the venue: the venue's own window, and the largest
+    grace_ns: how long after it was sent a request may still arrive at the venue: its own window and the largest
     difference of the clocks. last: the last comparison, for a look at what it left to people.
     """
 

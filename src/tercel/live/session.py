@@ -303,7 +303,7 @@ def _last_begun(path: Path) -> JournalReader | None:
     A process that dies between the header of its run and the snapshot that the run begins with has made no row: what
     it began with is what the run before ended with.
     """
-    for run in reversed(runs_of(path)):
+    for run in reversed(runs_of(path) if path.is_dir() else []):
         if (run_directory(path, run) / "header.json").is_file():
             reader = open_journal(path, run)
             if reader.n_rows or reader.snapshot is not None or not reader.header.meta.get(_FOLLOWS):
