@@ -26,6 +26,7 @@ from typing import Any, ParamSpec, TypeVar
 import msgspec
 
 from tercel.clock import Clock, SystemClock
+from tercel.errors import CapacityError
 from tercel.runtime.durations import Durations, DurationsReport
 from tercel.runtime.threads import ThreadPool
 
@@ -82,12 +83,13 @@ class OffloadReport(msgspec.Struct, frozen=True):
 class _Call:
     """One call on its way: filled in by the thread, read by the loop after it."""
 
-    __slots__ = ("error", "is_unwanted", "result", "work_ns")
+    __slots__ = ("error", "has_begun", "is_unwanted", "result", "work_ns")
 
     def __init__(self) -> None:
         self.result: Any = None
         self.error: BaseException | None = None
         self.work_ns = 0
+        self.has_begun = False
         self.is_unwanted = False
 
 
@@ -103,6 +105,7 @@ class Offload:
         self._n_failed = 0
         self._n_abandoned = 0
         self._n_slow = 0
+        self._pending: dict[asyncio.Future[None], _Call] = {}
 
     async def run(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Call `function` in a thread and return what it returns, raise what it raises.
@@ -119,6 +122,7 @@ class Offload:
         def job() -> None:
             if call.is_unwanted:
                 return
+            call.has_begun = True
             begun_ns = clock.monotonic_ns()
             try:
                 call.result = context.run(function, *args, **kwargs)
@@ -133,12 +137,15 @@ class Offload:
 
         submitted_ns = clock.monotonic_ns()
         self.pool.submit(job)
+        self._pending[done] = call
         try:
             await done
         except asyncio.CancelledError:
             call.is_unwanted = True
             self._n_abandoned += 1
             raise
+        finally:
+            del self._pending[done]
         self._account(function, call, clock.monotonic_ns() - submitted_ns)
         if call.error is not None:
             self._n_failed += 1
@@ -176,9 +183,16 @@ class Offload:
     def close(self, timeout_s: float | None = 0.0) -> bool:
         """End the threads, waiting for busy ones at most `timeout_s`. Returns whether all have ended.
 
-        Blocks its thread; threads that stay are daemons and end with the process.
+        Called in the loop's thread, and blocks it. Calls that have not begun raise CapacityError where they are
+        awaited; threads that stay are daemons and end with the process.
         """
-        return self.pool.close(timeout_s)
+        have_ended = self.pool.close(timeout_s)
+        for done, call in self._pending.items():
+            if not call.has_begun:
+                call.is_unwanted = True
+                call.error = CapacityError("the threads for blocking calls were closed before this call began")
+                _finish(done)
+        return have_ended
 
     def _account(self, function: Callable[..., Any], call: _Call, total_ns: int) -> None:
         over_ns = overhead_ns(total_ns, call.work_ns)

@@ -75,15 +75,15 @@ class ThreadPool:
     def submit(self, job: _Job) -> None:
         """Run `job` in a thread: one that is idle, else a new one, else the first that is free.
 
-        Raises CapacityError when too many jobs wait or the pool is closed.
+        Raises CapacityError when too many jobs wait, the pool is closed, or the system gives not even one thread.
         """
         with self._lock:
             if not self._is_open:
                 raise CapacityError(f"the thread pool {self._name!r} is closed")
             if self._idle:
                 self._idle.pop().inbox.put(job)
-            elif self.n_threads < self._threads_max:
-                self._start(job)
+            elif self.n_threads < self._threads_max and self._start(job):
+                pass
             elif len(self._waiting) < self._jobs_max:
                 self._waiting.append(job)
             else:
@@ -105,7 +105,8 @@ class ThreadPool:
                 worker.inbox.put(None)
             return self._all_ended.wait_for(lambda: self.n_threads == 0, timeout_s)
 
-    def _start(self, job: _Job) -> None:
+    def _start(self, job: _Job) -> bool:
+        """Make a thread for `job`. Returns False when the system gives no more and others can do it."""
         self._n_made += 1
         worker = _Worker(f"{self._name}-{self._n_made}", self._work)
         worker.inbox.put(job)
@@ -113,10 +114,15 @@ class ThreadPool:
         before = threading.stack_size(STACK_BYTES)
         try:
             worker.thread.start()
+        except RuntimeError as error:
+            if self.n_threads == 0:
+                raise CapacityError(f"the system gives no thread for a blocking call: {error}") from error
+            return False
         finally:
             threading.stack_size(before)
         self.n_threads += 1
         self.n_threads_max = max(self.n_threads_max, self.n_threads)
+        return True
 
     def _work(self, worker: _Worker) -> None:
         try:

@@ -121,6 +121,24 @@ def test_cancelling_stops_the_waiting_and_skips_what_has_not_begun():
     run(main())
 
 
+def test_closing_tells_the_calls_that_have_not_begun():
+    async def main():
+        offload = Offload(ThreadPool(threads_max=1))
+        hold, begun = threading.Event(), threading.Event()
+        busy = asyncio.create_task(offload.run(lambda: (begun.set(), hold.wait())))
+        waiting = asyncio.create_task(offload.run(int))
+        await asyncio.wait([waiting], timeout=0.001)
+        begun.wait()
+        assert offload.close(timeout_s=0) is False
+        with pytest.raises(CapacityError, match="before this call began"):
+            await waiting
+        hold.set()
+        assert await busy == (None, True)
+        assert offload.close(timeout_s=None)
+
+    run(main())
+
+
 def test_threads_are_used_again_and_never_more_than_the_maximum():
     async def main():
         pool = ThreadPool(threads_max=4)
@@ -167,6 +185,28 @@ def test_too_many_waiting_calls_are_refused():
     assert pool.close(timeout_s=0) is False
     hold.set()
     assert pool.close(timeout_s=None) is True
+
+
+def test_where_the_system_gives_no_thread_the_others_do_the_work(monkeypatch):
+    pool = ThreadPool()
+    hold, begun, done = threading.Event(), threading.Event(), threading.Event()
+
+    def refuse(_thread):
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", refuse)
+        with pytest.raises(CapacityError, match="no thread for a blocking call: can't start"):
+            pool.submit(hold.wait)
+    pool.submit(lambda: (begun.set(), hold.wait()))
+    begun.wait()
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", refuse)
+        pool.submit(done.set)
+    assert (pool.n_threads, pool.n_waiting) == (1, 1)
+    hold.set()
+    done.wait()
+    assert pool.close(timeout_s=None)
 
 
 def test_many_jobs_from_many_threads_run_once_each():
