@@ -41,7 +41,10 @@ def to_grid(value: str | int | float | Decimal, step: Decimal, what: str) -> int
     Raises UnitError when the value lies between two steps, is not finite or does not fit int64.
     """
     number = to_decimal(value, what)
-    count = number / step
+    try:
+        count = number / step
+    except ArithmeticError:
+        raise UnitError(f"{what} {number} is more steps of {step} than 64 bits hold") from None
     whole = count.to_integral_value()
     if count != whole:
         raise UnitError(f"{what} {number} does not lie on its grid of {step}")

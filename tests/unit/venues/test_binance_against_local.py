@@ -13,6 +13,7 @@ import pytest
 from test_venue_conformance import book_of
 from venue_cases import T0_NS, command
 
+from tercel.localvenue.accounts import ed25519_private_pem
 from tercel.localvenue.venue import LocalVenue, VenueSetup
 from tercel.model.commands import AMEND, CANCEL, GTX, IOC, MARKET
 from tercel.model.events import (
@@ -309,3 +310,16 @@ def test_wrong_keys():
     assert [REASONS[row["reason"]][0] for row in made.send(command(1))] == ["venue_down"]
     assert any("refused" in note for note in made.connection.notes)
     assert made.n_opened < 40, "wrong keys must not hammer the venue"
+
+
+def test_an_ed25519_session():
+    made = Wire(with_ed25519=True)
+    key = next(key for key in made.venue.keys if key.public)
+    credentials = Credentials(key.key, ed25519_private_pem(11, key.account))
+    made.connection = BinanceConnection(made.settings, made.connection.instruments, credentials)
+    made.connection.open(made.now_ns)
+    made.run(1500)
+    assert made.connection.is_live, made.connection.notes
+    assert [row["kind"] for row in made.send(command(1, px=made.best(BUY) - 50, qty=30))] == [ACK]
+    assert [x.id for x in made.report().open_orders] == [1]
+    assert [row["kind"] for row in made.send(command(1, CANCEL))] == [CANCELED]

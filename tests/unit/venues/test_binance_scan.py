@@ -125,6 +125,10 @@ def texts(market: str) -> list[bytes]:
 
 TWISTS = {
     "exponent": (b'"60000.0"', b'"6e4"'),
+    "exponent beyond decimals": (b'"60000.0"', b'"1e999999"'),
+    "size beyond decimals": (b'"1.000"', b'"1e999999"'),
+    "ids going back": (b'"u":102', b'"u":100'),
+    "two streams in one name": (b"btcusdt@", b"btcusdt@t@"),
     "plus": (b'"60000.0"', b'"+60000.0"'),
     "minus": (b'"60000.0"', b'"-60000.0"'),
     "no digits before the point": (b'"60000.0"', b'".5"'),
@@ -230,6 +234,16 @@ def test_several_instruments_and_odd_grids():
 
 def pair_of(instruments):
     return feed("usdm", True, instruments), feed("usdm", False, instruments)
+
+
+def test_an_event_that_follows_but_ends_before_it_changes_nothing():
+    case = VENUES["binance-usdm"]
+    scanning, plain = pair("usdm")
+    for made in (scanning, plain):
+        made.rows.clear()
+        made.message(case.depth(90, 95, 101, [["60000.0", "9.000"]], []), T0_NS)
+        assert made.rows.n == 0
+        assert made.syncs[0].is_in_step
 
 
 def test_sizes_off_the_lot_are_cut_down_and_counted():

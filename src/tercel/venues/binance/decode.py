@@ -116,9 +116,14 @@ class MarketDecoder:
         number = to_decimal(text, f"{instrument.symbol} quantity")
         if number < 0:
             raise UnitError(f"{instrument.symbol} quantity must not be negative, found {text}")
-        lots = int(number / instrument.lot_size)
-        if lots > INT64_MAX:
+        # Compared before it becomes an integer: one with a million digits would take forever.
+        try:
+            is_too_much = number / instrument.lot_size > INT64_MAX
+        except ArithmeticError:
+            is_too_much = True
+        if is_too_much:
             raise UnitError(f"{instrument.symbol} quantity {text} is more lots than 64 bits hold")
+        lots = int(number / instrument.lot_size)
         if lots * instrument.lot_size != number:
             self.n_off_lot += 1
         return lots

@@ -12,7 +12,7 @@ from decimal import ROUND_HALF_UP, Decimal
 
 import msgspec
 
-from tercel.errors import DataError
+from tercel.errors import DataError, UnitError
 from tercel.model import reasons
 from tercel.model.events import (
     ACK,
@@ -32,7 +32,7 @@ from tercel.model.events import (
 )
 from tercel.model.instrument import Instrument
 from tercel.model.rowbuffer import RowBuffer
-from tercel.model.units import to_decimal
+from tercel.model.units import INT64_MAX, to_decimal
 from tercel.venues.binance.encoding import own_id
 from tercel.venues.binance.messages import OrderEvent, OrderUpdate, UserEnvelope
 
@@ -311,11 +311,18 @@ def fee_quanta(instrument: Instrument, amount: str, asset: str, px: int, price: 
     """A commission as whole money quanta, rounded half up. price: of the asset in settlement currency, where it is
     neither settlement nor base currency; a fee in base currency counts at the fill's own price `px`, in ticks."""
     exact = to_decimal(amount, f"{instrument.symbol} commission")
-    if price is not None:
-        exact *= price
-    elif asset == instrument.base and asset != instrument.settlement:
-        exact *= instrument.price(px)
-    return int((exact / instrument.quantum).to_integral_value(ROUND_HALF_UP))
+    try:
+        if price is not None:
+            exact *= price
+        elif asset == instrument.base and asset != instrument.settlement:
+            exact *= instrument.price(px)
+        quanta = (exact / instrument.quantum).to_integral_value(ROUND_HALF_UP)
+        is_too_much = abs(quanta) > INT64_MAX
+    except ArithmeticError:
+        is_too_much = True
+    if is_too_much:
+        raise UnitError(f"{instrument.symbol}: a commission of {amount} {asset} is more quanta than 64 bits hold")
+    return int(quanta)
 
 
 def _why_expired(e: OrderEvent) -> int:

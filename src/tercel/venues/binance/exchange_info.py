@@ -15,7 +15,7 @@ from tercel.errors import DataError, UnitError
 from tercel.model import reasons
 from tercel.model.commands import MARKET
 from tercel.model.instrument import Instrument
-from tercel.model.units import to_decimal
+from tercel.model.units import INT64_MAX, to_decimal
 from tercel.venues.binance.messages import RateLimit
 from tercel.venues.binance.settings import BinanceSettings
 
@@ -133,7 +133,7 @@ def _rules(settings: BinanceSettings, symbol: _Symbol, venue: str) -> SymbolRule
         notional = filters.get("NOTIONAL") or filters.get("MIN_NOTIONAL") or _Filter("")
         least = max(to_decimal(notional.minNotional, "minNotional"), to_decimal(notional.notional, "notional"))
         step = to_decimal(lot.stepSize, "stepSize")
-        lot_min = max(1, int(to_decimal(lot.minQty, "minQty") / step))
+        lot_min = max(1, _count(lot.minQty, step))
         instrument = Instrument(
             symbol=symbol.symbol, tick_size=Decimal(price.tickSize).normalize(), lot_size=step.normalize(), venue=venue,
             kind="spot" if settings.is_spot else "linear", base=symbol.baseAsset, quote=symbol.quoteAsset,
@@ -141,7 +141,6 @@ def _rules(settings: BinanceSettings, symbol: _Symbol, venue: str) -> SymbolRule
         )  # fmt: skip
         market = filters.get("MARKET_LOT_SIZE") or _Filter("")
         count = filters.get("MAX_NUM_ORDERS") or _Filter("")
-        market_step = to_decimal(market.stepSize, "stepSize")
         return SymbolRules(
             instrument=instrument,
             is_trading=symbol.status == "TRADING",
@@ -151,7 +150,7 @@ def _rules(settings: BinanceSettings, symbol: _Symbol, venue: str) -> SymbolRule
             qty_max=_count(lot.maxQty, step),
             market_qty_min=_count(market.minQty, step),
             market_qty_max=_count(market.maxQty, step),
-            market_step=max(1, int(market_step / step)),
+            market_step=max(1, _count(market.stepSize, step)),
             notional_min=least,
             notional_max=to_decimal(notional.maxNotional, "maxNotional"),
             notional_for_market=notional.applyToMarket and notional.applyMinToMarket,
@@ -165,4 +164,7 @@ def _rules(settings: BinanceSettings, symbol: _Symbol, venue: str) -> SymbolRule
 
 def _count(text: str, step: Decimal) -> int:
     """Whole steps in a bound; a bound between two steps is moved inside by what it bounds, at most one step."""
-    return int(to_decimal(text, "bound") / step)
+    steps = to_decimal(text, "bound") / step
+    if steps > INT64_MAX:
+        raise UnitError(f"bound {text} is more steps of {step} than 64 bits hold")
+    return int(steps)

@@ -48,7 +48,6 @@ class MarketFeed:
             self._grids[at] = _grid(i, instruments[i])
         self._scan = np.zeros(1, SCAN)
         self._call = scan_message.call
-        self._last_exch_ns = 0
         self._room(1 << 16)
 
     def _room(self, n: int) -> None:
@@ -123,8 +122,6 @@ class MarketFeed:
             self.begin_again(i, now_ns)
             sync.event(first, last, previous, rows)
             return True
-        if len(rows):
-            self._last_exch_ns = int(rows["ts_exch"][0])
         if verdict == APPLY:
             self._append(rows)
         self._follow(i)
@@ -135,7 +132,7 @@ class MarketFeed:
         sync = self._caught_up(i)
         if sync.last >= 0 or sync.is_in_step:
             flags = LOCAL | LAST | SNAPSHOT
-            self.rows.add(CLEAR, i, max(self._last_exch_ns, 0) or now_ns, now_ns, id=max(sync.last, 0), flags=flags)
+            self.rows.add(CLEAR, i, now_ns, now_ns, id=max(sync.last, 0), flags=flags)
         sync.begin_again()
         self._follow(i)
 
@@ -143,7 +140,7 @@ class MarketFeed:
         """Take a REST depth snapshot. False where it is older than the stream, and another is needed."""
         sync = self.syncs[i]
         found = self.decoder.snapshot(self.instruments[i], data)
-        rows = sync.snapshot(i, found, now_ns, self._last_exch_ns)
+        rows = sync.snapshot(i, found, now_ns)
         if rows is None:
             return False
         self._append(rows)

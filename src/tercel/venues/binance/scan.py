@@ -28,7 +28,7 @@ _MS_MAX = 9_000_000_000_000
 #: Where each name begins in NAMES.
 _DEPTH_UPDATE, _TRADE_NAME, _AGG_TRADE, _BOOK_TICKER, _STREAM_KEY, _DATA_KEY, _MARKET = 0, 11, 16, 24, 34, 43, 53
 # Bytes by name.
-_QUOTE, _COMMA, _COLON, _OPEN, _CLOSE, _LIST, _END = 34, 44, 58, 123, 125, 91, 93
+_QUOTE, _COMMA, _COLON, _OPEN, _CLOSE, _LIST, _END, _AT = 34, 44, 58, 123, 125, 91, 93, 64
 # Bits of `seen`, one a key.
 _E, _EVENT_MS, _EXCH_MS, _S, _FIRST, _LAST, _PREVIOUS = 1, 2, 4, 8, 16, 32, 64
 _B, _A, _BIG_B, _BIG_A, _P, _Q, _M, _T, _X, _BIG_M = 128, 256, 512, 1024, 2048, 4096, 8192, 16384, 32768, 65536
@@ -300,8 +300,11 @@ def _envelope(scan: Any, b: Any) -> int:
     if i + 10 >= n or not is_name(scan, b, i, 10, _DATA_KEY):
         return UNKNOWN
     # Spot's bookTicker names its event in the stream alone.
-    if scan.length > 11 and int(b[i - 11]) == 64 and is_name(scan, b, i - 10, 10, _BOOK_TICKER):
+    if scan.length > 11 and int(b[i - 11]) == _AT and is_name(scan, b, i - 10, 10, _BOOK_TICKER):
         scan.kind = QUOTE
+        for j in range(int(scan.start), i - 11):
+            if int(b[j]) == _AT:
+                return UNKNOWN
     scan.at = i + 10
     return 1
 
@@ -333,7 +336,7 @@ def _finish_depth(scan: Any, grid: Any, rows: Any, now_ns: int, is_spot: bool) -
     if n_rows > 0:
         rows[n_rows - 1].flags = LOCAL | LAST
     follows = scan.first == grid.last + 1 if is_spot else scan.previous == grid.last
-    if grid.in_step == 0 or not follows:
+    if grid.in_step == 0 or not follows or scan.last <= grid.last:
         return LOST
     grid.last = scan.last
     return n_rows

@@ -85,16 +85,13 @@ class DepthSync:
         self.n_gaps += 1
         return GAP
 
-    def snapshot(self, i: int, found: SnapshotRows, now_ns: int, last_exch_ns: int) -> np.ndarray | None:
-        """Take a snapshot: the rows that make the book right, or None where it is too old and another is needed.
-
-        last_exch_ns: the newest venue time known, for spot, whose snapshots tell none.
-        """
+    def snapshot(self, i: int, found: SnapshotRows, now_ns: int) -> np.ndarray | None:
+        """Take a snapshot: the rows that make the book right, or None where it is too old and another is needed."""
         reach = found.last + (1 if self.is_spot else 0)
         newer = [event for event in self._kept if event[1] > found.last]
         if self._kept and self._kept[0][0] > reach and not self._spans(self._kept[0], found.last):
             return None
-        exch_ns = found.exch_ns or self._time(found.last) or last_exch_ns or now_ns
+        exch_ns = found.exch_ns or self._time(found.last) or now_ns
         rows = snapshot_rows(i, found, exch_ns, now_ns, self.is_intact)
         again = self._changed(i, found, [event[3] for event in newer])
         if len(again):
