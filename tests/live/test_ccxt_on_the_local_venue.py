@@ -130,3 +130,23 @@ def test_cancel_all_and_edit(exchange):
     assert len(exchange.fetch_open_orders("ETH/USDT")) == 3
     exchange.cancel_all_orders("ETH/USDT")
     assert exchange.fetch_open_orders("ETH/USDT") == []
+
+
+def test_futures():
+    with running_venue(seed=3, product="usdm") as server:
+        key = server.venue.keys[0]
+        client = ccxt.binanceusdm({"apiKey": key.key, "secret": key.secret.decode(), "enableRateLimit": False})
+        client.options["fetchMarkets"] = {"types": ["linear"]}
+        client.options["fetchCurrencies"] = False
+        for name, url in client.urls["api"].items():
+            client.urls["api"][name] = server.rest_url + "/" + url.split("/", 3)[3]
+        markets = client.load_markets()
+        assert markets["BTC/USDT:USDT"]["linear"]
+        order = client.create_order("BTC/USDT:USDT", "limit", "buy", 0.01, 50_000.0)
+        assert [o["id"] for o in client.fetch_open_orders("BTC/USDT:USDT")] == [order["id"]]
+        assert client.cancel_order(order["id"], "BTC/USDT:USDT")["status"] == "canceled"
+        client.create_order("BTC/USDT:USDT", "market", "buy", 0.02)
+        assert sum(t["amount"] for t in client.fetch_my_trades("BTC/USDT:USDT")) == pytest.approx(0.02)
+        client.create_order("BTC/USDT:USDT", "market", "sell", 0.02, None, {"reduceOnly": True})
+        assert client.fetch_balance()["USDT"]["total"] < 1_000_000
+        assert server.venue.bank.imbalance() == {}

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 __all__ = ["DESCRIPTION", "add_arguments", "make_venue", "run"]
 
-DESCRIPTION = """Run a venue on this machine that speaks Binance's public spot protocol: market data streams, user data,
-signed orders by REST and WebSocket API. Its market is simulated, or a tape. Money and keys are made for it and worth
-nothing anywhere else. docs/local-venue.md says what it implements and how to point a client at it."""
+DESCRIPTION = """Run a venue on this machine that speaks Binance's public protocol, spot or USD-M futures: market data
+streams, user data, signed orders by REST and WebSocket API. Its market is simulated, or a tape. Money and keys are made
+for it and worth nothing anywhere else. docs/local-venue.md says what it implements and how to point a client at it."""
 
 PORT, REST_PORT = 19443, 19080
 
@@ -25,6 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument("--port", type=int, default=PORT, help=f"of the WebSockets, 0 for any (default: {PORT})")
     parser.add_argument("--rest-port", type=int, default=REST_PORT, help=f"of REST, 0 for any (default: {REST_PORT})")
+    parser.add_argument("--futures", action="store_true", help="USD-M futures instead of spot")
     parser.add_argument("--seed", type=int, default=1, help="which market and which keys (default: 1)")
     parser.add_argument("--tape", type=Path, metavar="FILE.tape", help="play this tape instead of simulating a market")
     parser.add_argument("--speed", type=float, default=1.0, help="market seconds in a second (default: 1)")
@@ -45,6 +46,7 @@ def make_venue(options: argparse.Namespace) -> LocalVenue:
     tape = Tape.open(options.tape) if options.tape else None
     symbols = tape_symbols(tape.instruments, names) if tape else default_symbols(names)
     setup = VenueSetup(
+        product="usdm" if options.futures else "spot",
         seed=options.seed,
         symbols=symbols,
         speed=options.speed,
@@ -69,6 +71,7 @@ def _facts(server: VenueServer, options: argparse.Namespace) -> dict[str, Any]:
         keys.append(facts)
     return {
         "rest": server.rest_url,
+        "api": "/api/v3" if server.venue.is_spot else "/fapi",
         "streams": server.stream_url,
         "ws_api": server.ws_api_url,
         "symbols": list(server.venue.markets),
@@ -80,7 +83,7 @@ def _facts(server: VenueServer, options: argparse.Namespace) -> dict[str, Any]:
 def _show(terminal: Terminal, facts: dict[str, Any]) -> None:
     terminal.emit(facts)
     rows = [
-        ("REST", f"{facts['rest']}/api/v3"),
+        ("REST", facts["rest"] + facts["api"]),
         ("streams", f"{facts['streams']}/ws and /stream"),
         ("WebSocket API", facts["ws_api"]),
         ("symbols", ", ".join(facts["symbols"])),

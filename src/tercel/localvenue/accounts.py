@@ -42,7 +42,9 @@ class Account:
         self.balances: dict[str, list[int]] = {asset: [amount, 0] for asset, amount in balances.items()}
         self.maker, self.taker = maker, taker
         self.updated_ms = 0
-        #: Open orders by (symbol, client id) and by symbol; what the desk keeps for this account.
+        #: Positions by symbol, on a futures venue.
+        self.positions: dict[str, Any] = {}
+        #: Open orders and waiting stops by symbol; what the desk keeps for this account.
         self.n_open: dict[str, int] = {}
         self.n_stops: dict[str, int] = {}
 

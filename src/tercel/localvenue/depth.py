@@ -150,6 +150,8 @@ class Tape24h:
         self.aggregates: deque[tuple[int, list[PublicTrade]]] = deque(maxlen=TRADES_KEPT)
         self.minutes: deque[Candle] = deque(maxlen=CANDLES_KEPT)
         self.last_px = 0
+        #: Time of the last happening at this market.
+        self.now_ms = 0
 
     def add(self, trade: PublicTrade) -> None:
         """A trade happened."""

@@ -47,13 +47,15 @@ _RULES = {"GTC": RULE_REST, "IOC": RULE_IOC, "FOK": RULE_FOK}
 class AccountTrade:
     """One side of a trade, of one account."""
 
-    __slots__ = ("asset", "commission", "id", "is_maker", "lots", "order", "px", "time_ms")
+    __slots__ = ("asset", "commission", "id", "is_maker", "lots", "order", "px", "realized", "time_ms")
 
     def __init__(
         self, order: Order, id: int, px: int, lots: int, commission: int, asset: str, is_maker: bool, time_ms: int
     ) -> None:
         self.order, self.id, self.px, self.lots = order, id, px, lots
         self.commission, self.asset, self.is_maker, self.time_ms = commission, asset, is_maker, time_ms
+        #: Profit that a futures position realised, 1e-8.
+        self.realized = 0
 
 
 class Market:
@@ -89,7 +91,9 @@ class Listener(Protocol):
 
 
 class Desk:
-    """Orders of all accounts."""
+    """Orders of all accounts of a spot venue; `usdm_desk` changes what they do to money."""
+
+    would_take = "Order would immediately match and take."
 
     def __init__(self, bank: Bank, listener: Listener) -> None:
         self.bank = bank
@@ -136,7 +140,7 @@ class Desk:
         if new.quote_e8:
             new.lots = self._lots_for(market, new)
         order = Order(self._next_id, account, new, now_ms)
-        if not self._reserve(order, market):
+        if not self.reserve(order, market):
             raise order_rejected("Account has insufficient balance for requested action.")
         self._next_id += 1
         self.n_placed += 1
@@ -148,8 +152,8 @@ class Desk:
             account.n_stops[order.listed.name] = account.n_stops.get(order.listed.name, 0) + 1
             self.listener.report(order, "NEW", now_ms)
         else:
-            self._into_market(order, market, now_ns, is_new=True)
-        self._tell_balances(now_ms)
+            self.into_market(order, market, now_ns, is_new=True)
+        self.tell_balances(now_ms)
         return order
 
     def _enter_books(self, order: Order) -> None:
@@ -158,22 +162,23 @@ class Desk:
         self.by_client_id[(account.number, name, order.client_id)] = order
         account.n_open[name] = account.n_open.get(name, 0) + 1
 
-    def _into_market(self, order: Order, market: Market, now_ns: int, *, is_new: bool) -> None:
+    def into_market(self, order: Order, market: Market, now_ns: int, *, is_new: bool) -> None:
         """Submit an order, report on it, and do what the market answered."""
         is_market = order.px == 0
-        rule = RULE_POST if order.type == "LIMIT_MAKER" else (RULE_IOC if is_market else _RULES[order.tif])
+        rule = RULE_POST if order.is_post_only else (RULE_IOC if is_market else _RULES[order.tif])
         px = None if is_market else order.px
-        done = market.place.submit(order.id, order.account.number, order.side, px, order.lots, rule, order.stp, now_ns)
+        asked = order.left
+        done = market.place.submit(order.id, order.account.number, order.side, px, asked, rule, order.stp, now_ns)
         now_ms = now_ns // 1_000_000
         refusal = ""
         if done.outcome == OUTCOME_WOULD_TAKE:
-            refusal = "Order would immediately match and take."
-        elif done.outcome == OUTCOME_FULL and done.left == order.lots:
+            refusal = self.would_take
+        elif done.outcome == OUTCOME_FULL and done.left == asked:
             refusal = "The venue is at its maximum of resting orders."
         if is_new and refusal:
             self._release(order)
             self._touched.clear()
-            raise order_rejected(refusal)
+            raise self.rejected(refusal)
         if is_new:
             self._enter_books(order)
             self.listener.report(order, "NEW", now_ms)
@@ -183,9 +188,13 @@ class Desk:
         if order.left == 0:
             return
         if done.outcome == OUTCOME_SELF_TRADE:
-            self._finish(order, "EXPIRED_IN_MATCH", "TRADE_PREVENTION", now_ms)
+            self.finish(order, "EXPIRED_IN_MATCH", "TRADE_PREVENTION", now_ms)
         elif refusal or rule in (RULE_IOC, RULE_FOK) or done.outcome in (OUTCOME_UNFILLABLE, OUTCOME_FULL):
-            self._finish(order, "EXPIRED", "EXPIRED", now_ms)
+            self.finish(order, "EXPIRED", "EXPIRED", now_ms)
+
+    def rejected(self, text: str) -> RefusedError:
+        """The refusal of a new order by the matching side."""
+        return order_rejected(text)
 
     def find(self, account: Account, symbol: str, order_id: int | None, client_id: str | None, code: int) -> Order:
         """The account's order by its id or by the client's, else RefusedError with `code`."""
@@ -215,8 +224,8 @@ class Desk:
         self._leave_stops(order, market)
         now_ms = now_ns // 1_000_000
         order.cancel_id = new_client_id or f"localcancel{order.number:012d}"
-        self._finish(order, why, why, now_ms)
-        self._tell_balances(now_ms)
+        self.finish(order, why, why, now_ms)
+        self.tell_balances(now_ms)
         return order
 
     def reduce(self, order: Order, market: Market, lots: int, now_ns: int, new_client_id: str) -> Order:
@@ -235,13 +244,15 @@ class Desk:
         less = order.lots - lots
         order.lots = lots
         order.updated_ms = now_ms
-        self._unlock(order, less * order.px * order.listed.value_e8 if order.side > 0 else less * order.listed.lot_e8)
+        unit = order.px * order.listed.value_e8 if order.side > 0 else order.listed.lot_e8
+        if order.locked:
+            self._unlock(order, less * unit)
         order.replaces = order.client_id
         order.client_id = new_client_id or order.client_id
         self.by_client_id[(order.account.number, order.listed.name, order.client_id)] = order
         self.listener.report(order, "REPLACED", now_ms)
         self.happen(market, happenings, is_own_act=True)
-        self._tell_balances(now_ms)
+        self.tell_balances(now_ms)
         return order
 
     def open_orders(self, account: Account, symbol: str | None) -> list[Order]:
@@ -258,6 +269,7 @@ class Desk:
             kind = what.kind
             now_ms = what.ns // 1_000_000
             if kind == LEVEL:
+                tape.now_ms = now_ms
                 book.set(what.side, what.px, what.lots)
                 listener.moved(market, what.is_last)
             elif kind == TRADE:
@@ -273,13 +285,13 @@ class Desk:
             elif kind == CANCELED:
                 ended = self.open.get(what.id)
                 if ended is not None:
-                    self._finish(ended, "EXPIRED_IN_MATCH", "TRADE_PREVENTION", now_ms)
+                    self.finish(ended, "EXPIRED_IN_MATCH", "TRADE_PREVENTION", now_ms)
             elif kind == CLEAR:
                 book.clear(what.side, what.px)
         if market.stops and happenings:
             self._wake_stops(market, happenings)
         if not is_own_act:
-            self._tell_balances(now_ms)
+            self.tell_balances(now_ms)
 
     def _wake_stops(self, market: Market, happenings: list[Happening]) -> None:
         """Let the stops into the market that these trades trigger; what they trade may trigger more."""
@@ -293,12 +305,12 @@ class Desk:
                 continue
             self._leave_stops(order, market)
             order.working_ms = now_ns // 1_000_000
-            if order.px == 0 and not self._reserve(order, market):
-                self._finish(order, "EXPIRED", "EXPIRED", order.working_ms)
+            if order.px == 0 and not self.reserve(order, market):
+                self.finish(order, "EXPIRED", "EXPIRED", order.working_ms)
                 continue
             # The trade that triggered it may itself have been a client's: its own fills come first.
             outer, self._taker = self._taker, None
-            self._into_market(order, market, now_ns, is_new=False)
+            self.into_market(order, market, now_ns, is_new=False)
             self._taker = outer
 
     def _leave_stops(self, order: Order, market: Market) -> None:
@@ -307,6 +319,24 @@ class Desk:
 
     def _fill(self, order: Order, what: Happening, trade_id: int, is_maker: bool, now_ms: int) -> None:
         """One fill: the money moves, the order's sums grow, its report goes out."""
+        listed, lots = order.listed, what.lots
+        fee, asset, profit = self.settle(order, what, is_maker)
+        order.filled += lots
+        order.quote += what.px * lots * listed.value_e8
+        order.updated_ms = now_ms
+        order.status = "FILLED" if order.filled == order.lots else "PARTIALLY_FILLED"
+        self.n_executions += 1
+        trade = AccountTrade(order, trade_id, what.px, lots, fee, asset, is_maker, now_ms)
+        trade.realized = profit
+        self.trades.append(trade)
+        order.fills.append((what.px, lots, fee, asset, trade_id))
+        self.touch(order, listed.base, listed.quote)
+        self.listener.report(order, "TRADE", now_ms, trade)
+        if order.left == 0:
+            self._close(order)
+
+    def settle(self, order: Order, what: Happening, is_maker: bool) -> tuple[int, str, int]:
+        """Move the money of one fill; the commission, its asset, and the profit realised (0 on spot)."""
         listed, account, lots = order.listed, order.account, what.lots
         quote, base = what.px * lots * listed.value_e8, lots * listed.lot_e8
         rate = account.maker if is_maker else account.taker
@@ -319,22 +349,11 @@ class Desk:
             fee = self.bank.settle(account, listed.base, base, listed.quote, quote, rate, unlock)
             asset = listed.quote
         order.locked -= unlock
-        order.filled += lots
-        order.quote += quote
-        order.updated_ms = now_ms
-        order.status = "FILLED" if order.filled == order.lots else "PARTIALLY_FILLED"
-        self.n_executions += 1
-        trade = AccountTrade(order, trade_id, what.px, lots, fee, asset, is_maker, now_ms)
-        self.trades.append(trade)
-        order.fills.append((what.px, lots, fee, asset, trade_id))
-        self._touch(order, listed.base, listed.quote)
-        self.listener.report(order, "TRADE", now_ms, trade)
-        if order.left == 0:
-            self._close(order)
+        return fee, asset, 0
 
     # --- ends and money -------------------------------------------------------------------------------------------
 
-    def _finish(self, order: Order, status: str, what: str, now_ms: int) -> None:
+    def finish(self, order: Order, status: str, what: str, now_ms: int) -> None:
         """End an order that has something left."""
         order.status = status
         order.updated_ms = now_ms
@@ -357,7 +376,7 @@ class Desk:
                 if self.by_client_id.get(key) is old:
                     del self.by_client_id[key]
 
-    def _reserve(self, order: Order, market: Market) -> bool:
+    def reserve(self, order: Order, market: Market) -> bool:
         """Lock what the order may need; False when the account has too little."""
         if order.locked:
             return True
@@ -373,14 +392,14 @@ class Desk:
             return False
         order.locked = amount
         if amount:
-            self._touch(order, asset)
+            self.touch(order, asset)
         return True
 
     def _unlock(self, order: Order, amount: int) -> None:
         asset = order.listed.quote if order.side > 0 else order.listed.base
         self.bank.release(order.account, asset, amount)
         order.locked -= amount
-        self._touch(order, asset)
+        self.touch(order, asset)
 
     def _release(self, order: Order) -> None:
         if order.locked:
@@ -413,12 +432,12 @@ class Desk:
             raise filter_failure("NOTIONAL" if levels else "MARKET_LOT_SIZE")
         return market.listed.lots(lots * market.listed.lot_e8, is_market=True)
 
-    def _touch(self, order: Order, *assets: str) -> None:
+    def touch(self, order: Order, *assets: str) -> None:
         touched = self._touched.setdefault(order.account.number, {})
         for asset in assets:
             touched[asset] = None
 
-    def _tell_balances(self, now_ms: int) -> None:
+    def tell_balances(self, now_ms: int) -> None:
         if not self._touched:
             return
         touched, self._touched = self._touched, {}

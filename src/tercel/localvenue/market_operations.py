@@ -65,8 +65,10 @@ def depth(call: Call) -> Any:
     market, n = call.market(), call.limit(100, 5000)
     listed, book = market.listed, market.book
     sides = {"bids": book.best(1, n), "asks": book.best(-1, n)}
+    times = {} if call.venue.is_spot else {"E": call.now_ms, "T": call.now_ms}
     return {
         "lastUpdateId": book.update_id,
+        **times,
         **{name: [[listed.price(px), listed.qty(lots)] for px, lots in levels] for name, levels in sides.items()},
     }
 

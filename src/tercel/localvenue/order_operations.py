@@ -28,7 +28,7 @@ from tercel.localvenue.calls import Call, LostAnswerError
 
 __all__ = [
     "all_orders", "amend_keep_priority", "cancel", "cancel_all", "cancel_replace", "open_orders", "order_status",
-    "place", "place_test",
+    "place", "place_test", "wanted_order",
 ]  # fmt: skip
 
 
@@ -58,7 +58,8 @@ def place_test(call: Call) -> Any:
     return {}
 
 
-def _wanted(call: Call, code: int, id_name: str = "orderId", client_name: str = "origClientOrderId") -> Order:
+def wanted_order(call: Call, code: int, id_name: str = "orderId", client_name: str = "origClientOrderId") -> Order:
+    """The order that a request names by number or client id, else RefusedError."""
     symbol = call.market().listed.name
     order_id, client_id = call.number(id_name), call.params.get(client_name)
     if order_id is None and client_id is None:
@@ -69,7 +70,7 @@ def _wanted(call: Call, code: int, id_name: str = "orderId", client_name: str = 
 
 def order_status(call: Call) -> Any:
     """One order."""
-    return reports.order_body(_wanted(call, NO_SUCH_ORDER))
+    return reports.order_body(wanted_order(call, NO_SUCH_ORDER))
 
 
 def _new_client_id(call: Call, name: str = "newClientOrderId") -> str:
@@ -79,7 +80,7 @@ def _new_client_id(call: Call, name: str = "newClientOrderId") -> str:
 
 def cancel(call: Call) -> Any:
     """End an order."""
-    order = _wanted(call, CANCEL_REJECTED)
+    order = wanted_order(call, CANCEL_REJECTED)
     _check_restrictions(call, order)
     done = call.venue.desk.cancel(order, call.market(), call.now_ns, _new_client_id(call))
     return reports.cancel_body(done)
@@ -114,7 +115,7 @@ def cancel_replace(call: Call) -> Any:
     read_new_order(call.params, market.listed, call.venue.rules.default_stp)
     answer: dict[str, Any] = {"cancelResult": "SUCCESS", "newOrderResult": "SUCCESS"}
     try:
-        order = _wanted(call, CANCEL_REJECTED, "cancelOrderId", "cancelOrigClientOrderId")
+        order = wanted_order(call, CANCEL_REJECTED, "cancelOrderId", "cancelOrigClientOrderId")
         _check_restrictions(call, order)
         done = call.venue.desk.cancel(order, market, call.now_ns, _new_client_id(call, "cancelNewClientOrderId"))
         answer["cancelResponse"] = reports.cancel_body(done)
@@ -139,7 +140,7 @@ def cancel_replace(call: Call) -> Any:
 
 def amend_keep_priority(call: Call) -> Any:
     """Make an order smaller without losing its place."""
-    order, market = _wanted(call, NO_SUCH_ORDER), call.market()
+    order, market = wanted_order(call, NO_SUCH_ORDER), call.market()
     lots = market.listed.lots(parse_e8(call.text("newQty"), "newQty"))
     done = call.venue.desk.reduce(order, market, lots, call.now_ns, _new_client_id(call))
     listed = market.listed

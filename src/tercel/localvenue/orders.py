@@ -25,7 +25,7 @@ from tercel.localvenue.refusals import (
 from tercel.localvenue.symbols import Listed
 from tercel.sim.market_foreign import STP_BOTH, STP_MAKER, STP_NONE, STP_TAKER
 
-__all__ = ["STP_MODES", "STP_NAMES", "NewOrder", "Order", "check_client_id", "read_new_order"]
+__all__ = ["STP_MODES", "STP_NAMES", "NewOrder", "Order", "check_client_id", "read_new_order", "read_stp", "required"]
 
 STP_MODES = {"NONE": STP_NONE, "EXPIRE_TAKER": STP_TAKER, "EXPIRE_MAKER": STP_MAKER, "EXPIRE_BOTH": STP_BOTH}
 STP_NAMES = {mode: name for name, mode in STP_MODES.items()}
@@ -39,7 +39,20 @@ _CLIENT_ID = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123
 class NewOrder:
     """What a request for an order says. px, stop_px: ticks, 0 none. lots: 0 where `quote_e8` says how much to spend."""
 
-    __slots__ = ("client_id", "listed", "lots", "px", "quote_e8", "response", "side", "stop_px", "stp", "tif", "type")
+    __slots__ = (
+        "client_id",
+        "is_reduce_only",
+        "listed",
+        "lots",
+        "px",
+        "quote_e8",
+        "response",
+        "side",
+        "stop_px",
+        "stp",
+        "tif",
+        "type",
+    )
 
     def __init__(self, listed: Listed, side: int, type: str) -> None:
         self.listed = listed
@@ -48,6 +61,7 @@ class NewOrder:
         self.tif = ""
         self.px = self.stop_px = self.lots = self.quote_e8 = 0
         self.client_id = ""
+        self.is_reduce_only = False
         self.stp = STP_NONE
         self.response = ""
 
@@ -56,8 +70,29 @@ class Order:
     """One order. filled, quote: lots and money traded. locked: money or lots of base it still holds, in 1e-8 units."""
 
     __slots__ = (
-        "account", "cancel_id", "client_id", "created_ms", "filled", "fills", "id", "listed", "locked", "lots", "px",
-        "quote", "quote_e8", "replaces", "side", "status", "stop_px", "stp", "tif", "type", "updated_ms", "working_ms",
+        "account",
+        "cancel_id",
+        "client_id",
+        "created_ms",
+        "filled",
+        "fills",
+        "id",
+        "is_reduce_only",
+        "listed",
+        "locked",
+        "lots",
+        "px",
+        "quote",
+        "quote_e8",
+        "replaces",
+        "side",
+        "status",
+        "stop_px",
+        "stp",
+        "tif",
+        "type",
+        "updated_ms",
+        "working_ms",
     )  # fmt: skip
 
     def __init__(self, id: int, account: Account, new: NewOrder, now_ms: int) -> None:
@@ -68,6 +103,7 @@ class Order:
         self.side, self.type, self.tif = new.side, new.type, new.tif
         self.px, self.stop_px, self.lots, self.quote_e8 = new.px, new.stop_px, new.lots, new.quote_e8
         self.stp = new.stp
+        self.is_reduce_only = new.is_reduce_only
         self.status = "NEW"
         self.filled = self.quote = self.locked = 0
         self.created_ms = self.updated_ms = now_ms
@@ -94,6 +130,11 @@ class Order:
         return self.working_ms < 0
 
     @property
+    def is_post_only(self) -> bool:
+        """Whether it must not take."""
+        return self.type == "LIMIT_MAKER" or self.tif == "GTX"
+
+    @property
     def left(self) -> int:
         """Lots not traded yet."""
         return self.lots - self.filled
@@ -109,19 +150,30 @@ def check_client_id(text: str, name: str) -> str:
     return text
 
 
-def _required(params: Mapping[str, Any], name: str) -> str:
+def required(params: Mapping[str, Any], name: str) -> str:
+    """A mandatory parameter as text, else RefusedError."""
     value = params.get(name)
     if value is None or value == "":
         raise missing(name)
     return str(value)
 
 
+def read_stp(params: Mapping[str, Any], default: int) -> int:
+    """The self-trade prevention that an order asks for."""
+    stp = params.get("selfTradePreventionMode")
+    if stp is None:
+        return default
+    if stp not in STP_MODES:
+        raise RefusedError(BAD_STP, "Data sent for parameter 'selfTradePreventionMode' is not valid.")
+    return STP_MODES[stp]
+
+
 def read_new_order(params: Mapping[str, Any], listed: Listed, default_stp: int) -> NewOrder:
     """The order that `params` ask for, its numbers on the symbol's grid; else RefusedError with the documented code."""
-    side = SIDES.get(_required(params, "side"))
+    side = SIDES.get(required(params, "side"))
     if side is None:
         raise RefusedError(BAD_SIDE, "Invalid side.")
-    type = _required(params, "type")
+    type = required(params, "type")
     if type not in TYPES:
         raise RefusedError(BAD_TYPE, "Invalid orderType.")
     new = NewOrder(listed, side, type)
@@ -131,12 +183,7 @@ def read_new_order(params: Mapping[str, Any], listed: Listed, default_stp: int) 
     client_id = params.get("newClientOrderId")
     if client_id is not None:
         new.client_id = check_client_id(str(client_id), "newClientOrderId")
-    stp = params.get("selfTradePreventionMode")
-    new.stp = default_stp
-    if stp is not None:
-        if stp not in STP_MODES:
-            raise RefusedError(BAD_STP, "Data sent for parameter 'selfTradePreventionMode' is not valid.")
-        new.stp = STP_MODES[stp]
+    new.stp = read_stp(params, default_stp)
     response = params.get("newOrderRespType")
     new.response = str(response) if response is not None else ("FULL" if type in ("LIMIT", "MARKET") else "ACK")
     if new.response not in ("ACK", "RESULT", "FULL"):
@@ -150,7 +197,7 @@ def read_new_order(params: Mapping[str, Any], listed: Listed, default_stp: int) 
 def _read_tif(params: Mapping[str, Any], new: NewOrder) -> None:
     tif = params.get("timeInForce")
     if new.type in ("LIMIT", "STOP_LOSS_LIMIT", "TAKE_PROFIT_LIMIT"):
-        new.tif = _required(params, "timeInForce")
+        new.tif = required(params, "timeInForce")
         if new.tif not in TIFS:
             raise RefusedError(BAD_TIF, "Invalid timeInForce.")
     elif tif is not None and not (new.type == "LIMIT_MAKER" and tif == "GTC"):
@@ -168,17 +215,17 @@ def _read_sizes(params: Mapping[str, Any], new: NewOrder) -> None:
         if new.quote_e8 <= 0:
             raise missing("quoteOrderQty")
         return
-    new.lots = new.listed.lots(parse_e8(_required(params, "quantity"), "quantity"), is_market=new.type == "MARKET")
+    new.lots = new.listed.lots(parse_e8(required(params, "quantity"), "quantity"), is_market=new.type == "MARKET")
 
 
 def _read_prices(params: Mapping[str, Any], new: NewOrder) -> None:
     listed = new.listed
     if new.type in ("LIMIT", "LIMIT_MAKER", "STOP_LOSS_LIMIT", "TAKE_PROFIT_LIMIT"):
-        new.px = listed.ticks(parse_e8(_required(params, "price"), "price"))
+        new.px = listed.ticks(parse_e8(required(params, "price"), "price"))
         listed.check_notional(new.px, new.lots)
     elif params.get("price") is not None:
         raise RefusedError(NOT_REQUIRED, "Parameter 'price' sent when not required.")
     if new.type in STOP_TYPES:
-        new.stop_px = listed.ticks(parse_e8(_required(params, "stopPrice"), "stopPrice"))
+        new.stop_px = listed.ticks(parse_e8(required(params, "stopPrice"), "stopPrice"))
     elif params.get("stopPrice") is not None:
         raise RefusedError(NOT_REQUIRED, "Parameter 'stopPrice' sent when not required.")

@@ -12,7 +12,7 @@ import msgspec
 from tercel.localvenue.accounts import ApiKey
 from tercel.localvenue.calls import Call
 from tercel.localvenue.refusals import REJECTED_KEY, UNKNOWN, RefusedError
-from tercel.localvenue.routes import KEY, PATHS, PUBLIC, TRADE, Route
+from tercel.localvenue.routes import KEY, PUBLIC, TRADE, Route
 from tercel.localvenue.signing import check_signature, check_time, known_key
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def answer_http(
     """
     if venue.faults.maintenance:
         return 503, {"content-type": "text/html"}, b"<html><body>Service unavailable: maintenance</body></html>"
-    route = PATHS.get((method, path))
+    route = venue.paths.get((method, path))
     now_ms = now_ns // 1_000_000
     key: ApiKey | None = None
     try:

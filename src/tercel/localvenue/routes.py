@@ -14,7 +14,7 @@ from tercel.localvenue import market_operations as public
 from tercel.localvenue import order_operations as orders
 from tercel.localvenue.calls import Call
 
-__all__ = ["KEY", "METHODS", "PATHS", "PUBLIC", "SIGNED", "TRADE", "Route"]
+__all__ = ["KEY", "METHODS", "PATHS", "PUBLIC", "SIGNED", "TRADE", "Route", "depth_weight"]
 
 #: Who may ask: anybody, who states a key, who signs, who signs with a key that may trade.
 PUBLIC, KEY, SIGNED, TRADE = range(4)
@@ -32,7 +32,8 @@ class Route(NamedTuple):
         return self.weight if isinstance(self.weight, int) else self.weight(params)
 
 
-def _depth(params: Mapping[str, Any]) -> int:
+def depth_weight(params: Mapping[str, Any]) -> int:
+    """The weight of a depth request, by its limit."""
     try:
         limit = int(str(params.get("limit", 100)))
     except ValueError:
@@ -48,7 +49,7 @@ def _trades(params: Mapping[str, Any]) -> int:
     return 5 if params.get("orderId") is not None else 20
 
 
-_EXCHANGE_INFO, _DEPTH = Route(public.exchange_info, 20), Route(public.depth, _depth)
+_EXCHANGE_INFO, _DEPTH = Route(public.exchange_info, 20), Route(public.depth, depth_weight)
 _TRADES, _KLINES = Route(public.recent_trades, 25), Route(public.klines, 2)
 _PRICE, _QUOTE = Route(public.price_ticker, _by_symbol(2, 4)), Route(public.book_ticker, _by_symbol(2, 4))
 _PLACE, _CANCEL = Route(orders.place, 1, TRADE), Route(orders.cancel, 1, TRADE)

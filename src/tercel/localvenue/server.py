@@ -68,7 +68,7 @@ class VenueServer:
     @property
     def ws_api_url(self) -> str:
         """The WebSocket API."""
-        return f"{self.stream_url}/ws-api/v3"
+        return f"{self.stream_url}{self.venue.ws_api_path}"
 
     # --- life -----------------------------------------------------------------------------------------------------
 

@@ -36,7 +36,11 @@ class _Timed:
 class PublicStreams:
     """Subscriptions and what is sent to them. send: called with a connection and the bytes of one message."""
 
-    def __init__(self, markets: dict[str, Market], send: Callable[[Hashable, bytes], None]) -> None:
+    def __init__(
+        self, markets: dict[str, Market], send: Callable[[Hashable, bytes], None], *, is_spot: bool = True
+    ) -> None:
+        self._is_spot = is_spot
+        self._trade_mark = {"M": True} if is_spot else {"X": "MARKET"}
         self._markets = markets
         self._send = send
         self._subscribers: dict[str, dict[Hashable, None]] = {}
@@ -103,12 +107,13 @@ class PublicStreams:
         if market is None or symbol != symbol.lower():
             return
         kind, _, speed = kind.partition("@")
+        slow_ms = 1000 if self._is_spot else 250
         if kind == "depth" and speed in ("", "100ms"):
-            every = 100 if speed else 1000
+            every = 100 if speed else slow_ms
             market.book.watch(every)
-            event = _depth_event(market, every)
+            event = _depth_event(market, every, self._is_spot)
         elif kind in ("depth5", "depth10", "depth20") and speed in ("", "100ms"):
-            every = 100 if speed else 1000
+            every = 100 if speed else slow_ms
             event = _partial_event(market, int(kind[5:]))
         elif kind.startswith("kline_") and kind[6:] in INTERVALS:
             every, event = 1000, _kline_stream(market, kind[6:])
@@ -123,7 +128,7 @@ class PublicStreams:
         symbol, _, kind = name.partition("@")
         market = self._markets.get(symbol.upper())
         if market is not None and kind in ("depth", "depth@100ms"):
-            market.book.unwatch(100 if kind == "depth@100ms" else 1000)
+            market.book.unwatch(100 if kind == "depth@100ms" else 1000 if self._is_spot else 250)
 
     # --- events ---------------------------------------------------------------------------------------------------
 
@@ -146,7 +151,7 @@ class PublicStreams:
         if name in self._subscribers:
             self.publish(name, {
                 "e": "trade", "E": trade.time_ms, "s": listed.name, "t": trade.id, "p": listed.price(trade.px),
-                "q": listed.qty(trade.lots), "T": trade.time_ms, "m": trade.is_buyer_maker, "M": True,
+                "q": listed.qty(trade.lots), "T": trade.time_ms, "m": trade.is_buyer_maker, **self._trade_mark,
             })  # fmt: skip
         run = self._aggregate.setdefault(listed.name, [])
         if run and (run[0].px, run[0].is_buyer_maker) != (trade.px, trade.is_buyer_maker):
@@ -184,8 +189,10 @@ class PublicStreams:
         if quote == self._quote.get(listed.name):
             return
         self._quote[listed.name] = quote
+        at_ms = market.tape.now_ms
+        more = {} if self._is_spot else {"e": "bookTicker", "E": at_ms, "T": at_ms}
         self.publish(name, {
-            "u": book.update_id, "s": listed.name, "b": listed.price(quote[0]), "B": listed.qty(quote[1]),
+            **more, "u": book.update_id, "s": listed.name, "b": listed.price(quote[0]), "B": listed.qty(quote[1]),
             "a": listed.price(quote[2]), "A": listed.qty(quote[3]),
         })  # fmt: skip
 
@@ -208,13 +215,16 @@ def _levels(market: Market, levels: list[tuple[int, int]]) -> list[list[str]]:
     return [[listed.price(px), listed.qty(lots)] for px, lots in levels]
 
 
-def _depth_event(market: Market, every_ms: int) -> Event:
+def _depth_event(market: Market, every_ms: int, is_spot: bool) -> Event:
     def event(now_ms: int) -> dict[str, Any] | None:
         changes = market.book.take_changes(every_ms)
         if changes is None:
             return None
         first, last, bids, asks = changes
+        # Futures say which update came before; there is none between it and the first id here.
+        more = {} if is_spot else {"T": now_ms, "pu": first - 1}
         return {
+            **more,
             "e": "depthUpdate", "E": now_ms, "s": market.listed.name, "U": first, "u": last,
             "b": _levels(market, bids), "a": _levels(market, asks),
         }  # fmt: skip

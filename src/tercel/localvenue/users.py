@@ -56,6 +56,10 @@ class UserStreams:
             raise RefusedError(BAD_LISTEN_KEY, "This listenKey does not exist.")
         return key
 
+    def key_of(self, account: int, now_ms: int) -> str | None:
+        """The account's listen key, None when it has none."""
+        return next((t for t, k in self._keys.items() if k.account == account and k.expires_ms > now_ms), None)
+
     def keep(self, text: str, now_ms: int) -> None:
         """Another hour for a listen key."""
         self._known(text, now_ms).expires_ms = now_ms + LISTEN_KEY_MS

@@ -31,7 +31,7 @@ import msgspec
 import numpy as np
 
 from tercel.errors import ConfigError
-from tercel.localvenue import reports
+from tercel.localvenue import reports, usdm_reports
 from tercel.localvenue.accounts import Account, ApiKey, Bank, demo_key, listen_key
 from tercel.localvenue.depth import DepthBook, PublicTrade
 from tercel.localvenue.desk import AccountTrade, Desk, Market
@@ -40,8 +40,11 @@ from tercel.localvenue.limits import LimitRules, RateLimits
 from tercel.localvenue.matching import SimulatedMarket, TapeMarket
 from tercel.localvenue.orders import Order
 from tercel.localvenue.rest import Answer, answer_http
+from tercel.localvenue.routes import METHODS, PATHS
 from tercel.localvenue.streams import PublicStreams
 from tercel.localvenue.symbols import Listed, SymbolRules, default_symbols, tape_symbols
+from tercel.localvenue.usdm_desk import UsdmDesk
+from tercel.localvenue.usdm_routes import USDM_METHODS, USDM_PATHS
 from tercel.localvenue.users import UserStreams
 from tercel.localvenue.wsapi import Session, answer_message, answer_subscription
 from tercel.sim.market_foreign import STP_MAKER
@@ -61,12 +64,13 @@ _BALANCES = {"USDT": "1000000", "BTC": "20", "ETH": "200"}
 class VenueSetup(msgspec.Struct, frozen=True, kw_only=True):
     """What a venue is made of.
 
-    seed: of the simulated participants and of the keys. symbols: what is listed; by default BTCUSDT and ETHUSDT, or
-    the tape's instruments. speed: market seconds in a second. n_accounts: accounts 1 .. n, each with an HMAC key and
-    `balances` (asset -> amount as text); with_ed25519: and an Ed25519 key. limits: rate limits. default_stp:
-    self-trade prevention of orders that state none (`market_foreign.STP_*`).
+    product: "spot" or "usdm" (USD-M futures). seed: of the simulated participants and of the keys. symbols: what is
+    listed; by default BTCUSDT and ETHUSDT, or the tape's instruments. speed: market seconds in a second. n_accounts:
+    accounts 1 .. n, each with an HMAC key and `balances` (asset -> amount as text); with_ed25519: and an Ed25519 key.
+    limits: rate limits. default_stp: self-trade prevention of orders that state none (`market_foreign.STP_*`).
     """
 
+    product: str = "spot"
     seed: int = 1
     symbols: list[SymbolRules] = []
     speed: float = 1.0
@@ -78,6 +82,8 @@ class VenueSetup(msgspec.Struct, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         """Refuse what makes no venue."""
+        if self.product not in ("spot", "usdm"):
+            raise ConfigError(f'product must be "spot" or "usdm", found {self.product!r}')
         if not 0 < self.speed <= 10_000:
             raise ConfigError(f"speed must be above 0 and at most 10,000, found {self.speed}")
         if not 1 <= self.n_accounts <= 1000:
@@ -91,7 +97,10 @@ class LocalVenue:
         self.rules = setup or VenueSetup()
         self.faults = Faults()
         self.bank = Bank()
-        self.desk = Desk(self.bank, self)
+        self.is_spot = self.rules.product == "spot"
+        self.desk: Desk = Desk(self.bank, self) if self.is_spot else UsdmDesk(self.bank, self)
+        self.paths, self.methods = (PATHS, METHODS) if self.is_spot else (USDM_PATHS, USDM_METHODS)
+        self.ws_api_path = "/ws-api/v3" if self.is_spot else "/ws-fapi/v1"
         self.limits = RateLimits(self.rules.limits)
         self.outbox: list[tuple[Hashable, bytes | None]] = []
         self.markets: dict[str, Market] = {}
@@ -106,7 +115,9 @@ class LocalVenue:
         self._sessions: dict[Hashable, Session] = {}
         self._stream_conns: dict[Hashable, None] = {}
         self._list(tape)
-        self.streams = PublicStreams(self.markets, self.send)
+        if isinstance(self.desk, UsdmDesk):
+            self.desk.markets = self.markets
+        self.streams = PublicStreams(self.markets, self.send, is_spot=self.is_spot)
         self.users = UserStreams(self._send_private, self._new_listen_key)
         self.keys = self._open_accounts()
 
@@ -214,7 +225,7 @@ class LocalVenue:
         if self.faults.maintenance:
             return 503
         path = target.partition("?")[0].rstrip("/")
-        return 101 if path in ("/ws-api/v3", "/stream", "/ws") or path.startswith("/ws/") else 404
+        return 101 if path in (self.ws_api_path, "/stream", "/ws") or path.startswith("/ws/") else 404
 
     def connect(self, conn: Hashable, target: str, now_ns: int, caller: str = "127.0.0.1") -> int:
         """A WebSocket wants to open at `target` (path and query). 101 accepted, else the HTTP status of the refusal."""
@@ -227,7 +238,7 @@ class LocalVenue:
         path, _, query = target.partition("?")
         options = dict(parse_qsl(query))
         path = path.rstrip("/")
-        if path == "/ws-api/v3":
+        if path == self.ws_api_path:
             says_limits = options.get("returnRateLimits", "true").lower() != "false"
             self._sessions[conn] = Session(caller, now_ms, says_limits)
             return 101
@@ -318,13 +329,20 @@ class LocalVenue:
         self._n_reports += 1
         number = order.account.number
         if self.users.has(number):
-            event = reports.execution_report(order, what, now_ms, self._n_reports, trade)
+            if self.is_spot:
+                event = reports.execution_report(order, what, now_ms, self._n_reports, trade)
+            else:
+                event = usdm_reports.order_update(order, what, now_ms, trade)
             self.users.publish(number, event, 2 if self.faults.duplicate_reports else 1)
 
     def balances(self, account: Account, assets: Sequence[str], now_ms: int) -> None:
         """Balances moved: outboundAccountPosition."""
         if self.users.has(account.number):
-            self.users.publish(account.number, reports.balance_event(account, assets, now_ms))
+            if isinstance(self.desk, UsdmDesk):
+                event = usdm_reports.account_update(account, assets, self.markets, self.desk, now_ms)
+            else:
+                event = reports.balance_event(account, assets, now_ms)
+            self.users.publish(account.number, event)
 
     def traded(self, market: Market, trade: PublicTrade) -> None:
         """A public trade."""

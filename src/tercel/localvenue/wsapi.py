@@ -13,7 +13,7 @@ import msgspec
 from tercel.localvenue.accounts import ApiKey
 from tercel.localvenue.calls import Call, LostAnswerError
 from tercel.localvenue.refusals import BAD_PARAM, BAD_SIGNATURE, REJECTED_KEY, UNKNOWN, RefusedError, missing
-from tercel.localvenue.routes import KEY, METHODS, PUBLIC, TRADE
+from tercel.localvenue.routes import KEY, PUBLIC, TRADE
 from tercel.localvenue.signing import check_signature, check_time, known_key, sorted_payload
 from tercel.localvenue.streams import STREAMS_MAX
 
@@ -75,7 +75,7 @@ def answer_message(
         params: Mapping[str, Any] = request.params or {}
         if venue.faults.maintenance:
             raise RefusedError(UNKNOWN, "Service unavailable: maintenance.", status=503)
-        route = METHODS.get(request.method)
+        route = venue.methods.get(request.method)
         own = _OWN.get(request.method)
         if route is not None:
             venue.limits.use_weight(session.caller, route.weigh(params), now_ms)
