@@ -281,7 +281,7 @@ class LiveSession:
             raise error
 
     async def _cancel(self) -> None:
-        core, shell = self._running()
+        _, shell = self._running()
         assert self._shutdown is not None
         shell.stop(self._shutdown.reason)
         await shell.wait_closing()

@@ -47,7 +47,8 @@ class LiveShell:
     """Runs one `LiveCore` in the running event loop.
 
     ssl: for wss and https; the system's authorities by default. care: called once a second from the loop, for a halt
-    file or a status line. on_arming: called before the first order may leave. failure: what broke outside of engine and journal; the session then ends by itself.
+    file or a status line. on_arming: called before the first order may leave. failure: what broke outside of engine and
+    journal; the session then ends by itself.
     """
 
     def __init__(
