@@ -121,7 +121,11 @@ class World:
         # The market stands still, so that what is left on its way arrives and books can be compared.
         for market in self.venue.markets.values():
             market.place.run = lambda now_ns: []  # type: ignore[method-assign]
-        self.line.run(max(self.line.now_ns, self.network.last_arrival_ns()) + 3 * S)
+        until_ns = self.line.now_ns + 120 * S
+        while self.line.now_ns < until_ns:
+            self.line.run(max(self.line.now_ns, self.network.last_arrival_ns()) + 2 * S)
+            if self.host.is_quiet() and self.network.last_arrival_ns() < self.line.now_ns - S:
+                break
 
     def heal(self) -> None:
         self.plan.faults.heal()

@@ -40,6 +40,8 @@ __all__ = ["Desk", "LiveOrder", "UserDecoder", "fee_quanta"]
 
 _MS = 1_000_000
 _SEEN_MAX = 1 << 17
+#: Orders that have ended and are remembered, so that a message that comes late does not bring one back.
+_OVER_MAX = 1 << 13
 _FLAGS = LOCAL | LAST
 #: Prefixes of client ids that the venue gives orders of its own, futures: liquidation, deleveraging, settlement.
 _FORCED = ("autoclose-", "adl_autoclose", "settlement_autoclose-")
@@ -49,6 +51,7 @@ class LiveOrder:
     """One order of ours that has not ended.
 
     px: ticks. qty, filled: lots of the order as the venue counts it now; carried: lots filled before it was replaced.
+    told: lots of fills that were told, in rows and in reports, which may be ahead of what the stream says.
     venue_id: the venue's number, 0 before it told. is_acked: an ACK row was written. replacing: (px, lots left) of a
     cancelReplace on its way; is_half_done: its cancel has happened. sent_ns: when its last request left. is_plain: a
     limit order without trigger or hidden size, which alone cancelReplace can make again.
@@ -56,12 +59,12 @@ class LiveOrder:
 
     __slots__ = (
         "carried", "filled", "i", "id", "is_acked", "is_half_done", "is_maker", "is_plain", "px", "qty", "replacing",
-        "sent_ns", "side", "venue_id",
+        "sent_ns", "side", "told", "venue_id",
     )  # fmt: skip
 
     def __init__(self, id: int, i: int, side: int, px: int, qty: int, is_maker: bool = False) -> None:
         self.id, self.i, self.side, self.px, self.qty, self.is_maker = id, i, side, px, qty, is_maker
-        self.filled = self.carried = self.venue_id = self.sent_ns = 0
+        self.filled = self.carried = self.told = self.venue_id = self.sent_ns = 0
         self.is_acked = self.is_half_done = False
         self.is_plain = True
         self.replacing: tuple[int, int] | None = None
@@ -70,6 +73,10 @@ class LiveOrder:
     def left(self) -> int:
         """Lots that may still trade."""
         return self.qty - self.filled
+
+    def untold(self, qty: int, filled: int) -> int:
+        """Lots left of an order that is `qty` now, by the stream's `filled` or by what was told, if that is more."""
+        return qty - max(filled, self.told - self.carried)
 
 
 class UserDecoder:
@@ -120,6 +127,7 @@ class Desk:
         self.in_doubt = in_doubt
         self._notes = notes
         self._seen: dict[tuple[int, int], None] = {}
+        self._over: dict[int, None] = {}
         self._unpriced: set[str] = set()
 
     def add(self, order: LiveOrder) -> LiveOrder:
@@ -135,6 +143,9 @@ class Desk:
         if order is not None:
             self.n_open[order.i] -= 1
         self.in_doubt.discard(number)
+        self._over[number] = None
+        if len(self._over) > _OVER_MAX:
+            del self._over[next(iter(self._over))]
 
     def saw(self, i: int, execution_id: int) -> bool:
         """Note a fill by its trade id; True where it was told before."""
@@ -212,6 +223,8 @@ class Desk:
             return
         order = self.open.get(number)
         if order is None:
+            if number in self._over:
+                return
             if e.X in ("NEW", "PARTIALLY_FILLED", "PENDING_NEW") and e.x != "CANCELED":
                 order = self.add(LiveOrder(number, i, BUY if e.S == "BUY" else SELL, px, qty))
             else:
@@ -227,11 +240,11 @@ class Desk:
     ) -> None:
         """A fill of an order whose price or size is not what we heard last: the word of its amend was lost."""
         order = self.open.get(number)
-        if order is None or order.replacing is not None or order.is_half_done or qty <= filled:
+        if order is None or order.replacing is not None or order.is_half_done or order.untold(qty, filled) <= 0:
             return
         if order.qty != qty or (order.px != px and order.px > 0 and px > 0):
             order.px, order.qty = px, qty
-            self._row(AMENDED, order, ts_ns, now_ns, reasons.BY_REQUEST, px, qty - filled)
+            self._row(AMENDED, order, ts_ns, now_ns, reasons.BY_REQUEST, px, order.untold(qty, filled))
 
     def _change(self, e: OrderEvent, order: LiveOrder, px: int, qty: int, filled: int, ts_ns: int, now_ns: int) -> None:
         kind = e.x
@@ -240,8 +253,7 @@ class Desk:
         elif kind in ("REPLACED", "AMENDMENT"):
             order.px, order.qty = px, qty
             self.in_doubt.discard(order.id)
-            if qty > filled:
-                self._row(AMENDED, order, ts_ns, now_ns, reasons.BY_REQUEST, px, qty - filled)
+            self._amended(order, px, order.untold(qty, filled), ts_ns, now_ns)
         elif kind == "CANCELED":
             if self._is_spot and e.c.startswith("ta"):
                 # The first half of a cancelReplace: the second tells how it ends.
@@ -263,13 +275,21 @@ class Desk:
         elif e.X == "FILLED":
             self.end(order.id)
 
+    def _amended(self, order: LiveOrder, px: int, left: int, ts_ns: int, now_ns: int) -> None:
+        """An amend took effect. Where every lot that is left then was told as a fill already, the order is over."""
+        if left > 0:
+            self._row(AMENDED, order, ts_ns, now_ns, reasons.BY_REQUEST, px, left)
+        else:
+            self._row(CANCELED, order, ts_ns, now_ns, reasons.BY_REQUEST, px, 0)
+            self.end(order.id)
+
     def _on_new(self, order: LiveOrder, px: int, qty: int, filled: int, ts_ns: int, now_ns: int) -> None:
         if order.replacing is not None or order.is_half_done:
             order.carried += order.filled
             order.px, order.qty, order.filled = px, qty, filled
             order.replacing, order.is_half_done = None, False
             self.in_doubt.discard(order.id)
-            self._row(AMENDED, order, ts_ns, now_ns, reasons.BY_REQUEST, px, qty - filled)
+            self._amended(order, px, order.untold(qty, filled), ts_ns, now_ns)
         elif not order.is_acked:
             order.is_acked = True
             self.in_doubt.discard(order.id)
@@ -288,6 +308,8 @@ class Desk:
         fee = self.fee(instrument, e.n or "0", e.N or "", px)
         if self.saw(i, e.t):
             return
+        if number in self.open:
+            self.open[number].told += qty
         reason = 0 if e.m else reasons.TOOK
         if e.x == "CALCULATED" or e.c.startswith(_FORCED):
             reason = reasons.LIQUIDATED

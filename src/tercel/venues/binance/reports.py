@@ -245,10 +245,12 @@ class Report:
             px = instrument.ticks(x.price)
             is_buy = x.isBuyer if x.isBuyer is not None else x.buyer
             is_maker = x.isMaker if x.isMaker is not None else x.maker
-            self._desk.saw(i, number)
+            owner = self._owners.get(x.orderId, self._desk.venue_ids.get(x.orderId, 0))
+            if not self._desk.saw(i, number) and owner in self._desk.open:
+                self._desk.open[owner].told += instrument.lots(x.qty)
             told.append(
                 VenueExecution(
-                    id=self._owners.get(x.orderId, self._desk.venue_ids.get(x.orderId, 0)), venue_id=x.orderId,
+                    id=owner, venue_id=x.orderId,
                     execution_id=number, instrument=i, side=BUY if is_buy else SELL, px=px, qty=instrument.lots(x.qty),
                     fee=self._desk.fee(instrument, x.commission, x.commissionAsset, px), is_maker=is_maker,
                     ts_ns=x.time * _MS,
