@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import msgspec
 
@@ -18,7 +18,10 @@ from tercel.model.events import BAR, FUNDING, QUOTE, TRADE
 from tercel.model.signals import Signal
 from tercel.runtime.actor import Actor as RuntimeActor
 
-__all__ = ["DEFAULT_KINDS", "Actor", "Grid", "MarketEvent", "Portfolio", "SignalPort", "UpdateConfig"]
+if TYPE_CHECKING:
+    from tercel.engine.engine import Engine
+
+__all__ = ["DEFAULT_KINDS", "Actor", "Grid", "MarketEvent", "Portfolio", "SignalPort", "UpdateConfig", "portfolio_of"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -99,14 +102,33 @@ class UpdateConfig(msgspec.Struct, frozen=True):
 
 
 class Portfolio(msgspec.Struct, frozen=True):
-    """How the session stands, as of `ts_ns`. positions: lots by instrument, without those that are flat. equity: money
-    quanta by instrument. is_halted: whether new orders are refused.
+    """How the session stands, as of `ts_ns`. positions, open_buy, open_sell: lots by instrument, without those that are
+    0. n_fills: fills so far. is_halted: whether new orders are refused.
     """
 
     ts_ns: int = 0
     positions: Mapping[int, int] = {}
-    equity: Mapping[int, int] = {}
+    open_buy: Mapping[int, int] = {}
+    open_sell: Mapping[int, int] = {}
+    n_fills: int = 0
     is_halted: bool = False
+
+
+def portfolio_of(engine: Engine) -> Portfolio:
+    """How an engine stands now. In the thread that steps it."""
+    rows = engine.view("positions")
+
+    def by_instrument(field: str) -> dict[int, int]:
+        return {i: lots for i, lots in enumerate(rows[field].tolist()) if lots}
+
+    return Portfolio(
+        ts_ns=engine.now_ns,
+        positions=by_instrument("position"),
+        open_buy=by_instrument("open_buy"),
+        open_sell=by_instrument("open_sell"),
+        n_fills=int(rows["n_fills"].sum()),
+        is_halted=bool(engine.head["halted"]),
+    )
 
 
 class SignalPort:

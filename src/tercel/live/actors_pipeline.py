@@ -111,7 +111,8 @@ class Pipeline:
     """One session's actors. Made inside a running supervisor; `start` before the first `publish`.
 
     sink: called with (n,) EVENT rows of kind SIGNAL, in the loop's thread, to hand them to the engine; their ts_exch is
-    when they were emitted, qty the deadline counted from there. instruments: in the engine's order.
+    when they were emitted, qty the deadline counted from there. instruments: in the engine's order. standing: asked for
+    the portfolio whenever rows of our orders came by; without it the driver sets `portfolio`.
     """
 
     def __init__(
@@ -122,6 +123,7 @@ class Pipeline:
         *,
         clock: Clock | None = None,
         offload: Offload | None = None,
+        standing: Callable[[], Portfolio] | None = None,
     ) -> None:
         self.clock = clock or SystemClock()
         self._owns_offload = offload is None
@@ -131,6 +133,7 @@ class Pipeline:
         self.bus = EventBus(EVENT_BUS_MAX)
         self._supervisor = supervisor
         self._sink = sink
+        self._standing = standing
         ends: tuple[Sender[_Sent], Receiver[_Sent]] = channel(SIGNALS_MAX, "signals")
         self._signals, self._signals_out = ends
         self._grids = [_grid(instrument) for instrument in instruments]
@@ -295,7 +298,10 @@ class Pipeline:
             if batch.n_missed:
                 for member in self._members.values():
                     member.managed.mailbox.note_lost(batch.n_missed)
-            wanted = batch.rows[self._wanted[batch.rows["kind"]]]
+            kinds = batch.rows["kind"]
+            if self._standing is not None and (batch.n_missed or kinds.max() >= ACK):
+                self.portfolio.set(self._standing())
+            wanted = batch.rows[self._wanted[kinds]]
             if len(wanted):
                 members = list(self._members.values())
                 for event in self._events(wanted):

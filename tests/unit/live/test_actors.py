@@ -13,10 +13,10 @@ import tercel as tc
 from reference.driver_bench import T0, Bench
 from reference.plain_connection import message
 from tercel.errors import ConfigError, UnknownInstrumentError
-from tercel.live.actors import Actor, Portfolio
+from tercel.live.actors import Actor, Portfolio, portfolio_of
 from tercel.live.actors_pipeline import SIGNALS_PER_S, Pipeline
 from tercel.model.commands import NEW
-from tercel.model.events import ACK, LEVEL, QUOTE, REFUSED, SIGNAL, TRADE, event_rows
+from tercel.model.events import ACK, FILL, LEVEL, QUOTE, REFUSED, SIGNAL, TRADE, event_rows
 from tercel.model.reasons import DEADLINE
 from tercel.model.signals import Signal, bits_to_float
 from tercel.runtime.actor import ActorReport, RestartPolicy
@@ -466,7 +466,13 @@ def test_a_signal_is_journaled_stepped_and_becomes_an_order(late_ms):
 
     async def main(clock):
         async with Supervisor(clock=clock) as supervisor:
-            pipeline = Pipeline(supervisor, bench.engine.instruments, sink, clock=BenchClock(bench))
+            pipeline = Pipeline(
+                supervisor,
+                bench.engine.instruments,
+                sink,
+                clock=BenchClock(bench),
+                standing=lambda: portfolio_of(bench.engine),
+            )
             pipeline.start()
             bench.core.flow.taps.append(pipeline.publish)
             pipeline.add("momentum", Momentum)
@@ -474,12 +480,23 @@ def test_a_signal_is_journaled_stepped_and_becomes_an_order(late_ms):
             for px in (10, 11, 9, 12):
                 bench.say(message({"kind": TRADE, "px": px, "qty": 1, "side": 1}))
                 await pass_time()
+            portfolio = pipeline.portfolio.value
+            sent = bench.venues[0].take_sent()
+            if late_ms == 1:
+                assert [(s["kind"], s["px"]) for s in sent] == [(NEW, 11), (NEW, 12)]
+                assert (portfolio.positions, portfolio.open_buy) == ({}, {0: 2})
+                first = sent[0]
+                fill = {"kind": FILL, "id": first["id"], "side": 1, "qty": 1, "px": 11, "arg1": 501}
+                bench.say(message(fill), channel="orders")
+                await pass_time()
+                portfolio = pipeline.portfolio.value
+                assert (portfolio.positions, portfolio.open_buy, portfolio.n_fills) == ({0: 1}, {0: 1}, 1)
+            else:
+                assert (sent, portfolio.open_buy) == ([], {})
             await pipeline.stop(1.0)
 
     run_by_hand(main)
     assert bench.engine.state(0)["heard"] == 3
-    sent = [(s["kind"], s["px"]) for s in bench.venues[0].take_sent()]
-    assert sent == ([(NEW, 11), (NEW, 12)] if late_ms == 1 else [])
     refused = bench.engine.state(0)["refused"]
     assert refused == (0 if late_ms == 1 else 2 * DEADLINE)
     bench.check_replay()
