@@ -105,7 +105,7 @@ def all_entries() -> dict[str, tuple[str, ...]]:
 
     for room in ("book", "engine", "execution", "features", "orders", "risk", "sim", "strategy", "venues"):
         package = importlib.import_module(f"{tercel.__name__}.{room}")
-        for found in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
+        for found in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
             importlib.import_module(found.name)
     modules: dict[str, tuple[str, ...]] = {}
     for entry in ENTRIES:
