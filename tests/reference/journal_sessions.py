@@ -50,7 +50,7 @@ class Session:
                 self._step(np.ascontiguousarray(rows[i : i + n]))
             i += n
             self.n_done = i
-            if self.snapshots and self.rng.random() < 0.002:
+            if self.snapshots and (self.rng.random() < 0.002 or i - n < len(rows) // 2 <= i):
                 self.journal.snapshot(self.engine.snapshot(), seq=self.engine.seq)
         return np.concatenate(self.sent)
 

@@ -147,6 +147,9 @@ def _last_block(segment: Mapped, k: int, run: int, position: int) -> tuple[int, 
     if head is None or head[3] != position:
         is_unused = not any(segment.map[k * BLOCK_BYTES : (k + 1) * BLOCK_BYTES])
         return 0, "" if is_unused else "a block's head is damaged"
+    if not any(head[:3]):
+        # The process died between beginning the block and its first row. No sum is 0.
+        return 0, ""
     n, is_all = _open_rows(segment, k, head[1], head[2])
     if is_all and (n == BLOCK_ROWS or head[0] == 0):
         return n, ""

@@ -60,6 +60,17 @@ def test_a_torn_block_keeps_what_was_synced_of_it(tmp_path):
     assert reader.rows().tobytes() == trades(0, 80).tobytes()
 
 
+def test_a_process_that_died_as_it_began_a_block_lost_nothing(tmp_path):
+    run = written(tmp_path, 64)
+    with (run / "segment-00000000.rows").open("r+b") as file:
+        file.seek(BLOCK)
+        file.write(bytes(16))
+        file.seek(BLOCK + ROW)
+        file.write(bytes(ROW))
+    reader = open_journal(tmp_path)
+    assert (reader.n_rows, reader.damage) == (63, ())
+
+
 def test_corruption_of_what_was_safe_is_refused_by_segment_and_byte(tmp_path):
     run = written(tmp_path, 1000, synced=900)
     flip(run / "segment-00000001.rows", 2 * BLOCK + 700)
