@@ -89,17 +89,16 @@ def _head(seen: Glance, left: str) -> RenderableType:
     grid.add_column(no_wrap=True)
     grid.add_column(no_wrap=True, overflow="ellipsis")
     state = Text(f"HALTED: {seen.halted}", "bold red") if seen.halted else Text(seen.state, "bold")
-    lost = sum(link.n_lost for link in seen.links)
-    links = ", ".join(
-        f"{x.name} {'open' if x.is_open else 'in step' if x.is_live else 'connecting'}" for x in seen.links
-    )
+    is_over = seen.state in ("flush", "stopped")
+    lost = "" if is_over else f"connections lost {sum(link.n_lost for link in seen.links)}"
+    links = ", ".join(f"{x.name} {'closed' if is_over else _standing(x)}" for x in seen.links)
     grid.add_row(
         Text.assemble("state ", state),
         Text.assemble("equity ", (_money(seen.equity), f"bold {_style(seen.equity)}".strip())),
         Text(f"{_clock(seen.now_ns)} UTC" + (f", {left} left" if left else "")),
     )
-    grid.add_row(f"rows {seen.n_rows:,}", f"orders {seen.n_commands:,}", f"fills {seen.n_fills:,}")
-    grid.add_row(f"refused {seen.n_refused:,}", f"lost {lost}", f"venue {links}")
+    grid.add_row(f"rows {seen.n_rows:,}", f"commands {seen.n_commands:,}", f"fills {seen.n_fills:,}")
+    grid.add_row(f"refused {seen.n_refused:,}", lost, f"venue {links}")
     grid.add_row("tick to order", _latency(seen), "")
     return grid
 

@@ -163,11 +163,14 @@ def test_runs_that_cannot_be(tercel: Callable, market_tape: Path, tmp_path: Path
 
 def test_demo(tercel: Callable, tmp_path: Path) -> None:
     report = tmp_path / "demo.html"
-    ran = tercel("demo", "--duration", "20s", "--dir", tmp_path, "--report", report, "--json")
+    ran = tercel("demo", "--duration", "20s", "--dir", tmp_path, "--report", report, "--live", "3s", "--json")
     assert ran.code == 0, ran.err
+    live = ran.json["live"]
+    assert live["commands"] > 0
+    assert live["same_commands"] is live["same_position"] is live["money_is_whole"] is True
     assert ran.json["stats"]["n_fills"] > 0
     assert report.stat().st_size > 10_000
-    words = tercel("demo", "--duration", "20s", "--dir", tmp_path, "--report", report)
+    words = tercel("demo", "--duration", "20s", "--dir", tmp_path, "--report", report, "--live", "0")
     assert "write your own" in words.out
     assert str(report) in words.out
 

@@ -1,0 +1,205 @@
+"""Whole sessions of the command line against the local venue, each in processes of its own: paper, live, record, kill.
+
+One of them goes through everything a session writes and looks for its keys.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from tercel.cli.replay_journal import retell
+
+LIVE = """
+[session]
+name = "secretive"
+journal = "journal"
+
+[venues.here]
+market = "spot"
+network = "local"
+port = {port}
+rest_port = {rest_port}
+api_key = {{ env = "TC_TEST_KEY" }}
+api_secret = {{ file = "secret" }}
+
+[[instruments]]
+symbol = "BTCUSDT"
+venue = "here"
+
+[[strategies]]
+spec = "quoter"
+set = {{ qty = 0.01, every_ms = 20 }}
+
+[limits]
+position_max = 0.1
+order_qty_max = 0.02
+daily_loss_max = 1000
+"""
+
+
+def command(*arguments: object) -> list[str]:
+    return [sys.executable, "-m", "tercel.cli.main", *(str(a) for a in arguments)]
+
+
+class Venue:
+    """`tercel venue` in a process of its own."""
+
+    def __init__(self) -> None:
+        self.process = subprocess.Popen(
+            command("venue", "--port", 0, "--rest-port", 0, "--seed", 5, "--json"),
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        assert self.process.stdout is not None
+        assert self.process.stderr is not None
+        # The addresses come first, one JSON value; "serving" on stderr says that it is whole.
+        lines: list[str] = []
+        reader = threading.Thread(target=self._collect, args=(lines,), daemon=True)
+        reader.start()
+        for line in self.process.stderr:
+            if "serving" in line:
+                break
+        else:
+            raise RuntimeError("the venue did not start")
+        reader.join()
+        facts = json.loads("".join(lines))
+        self.port = int(facts["streams"].rpartition(":")[2])
+        self.rest_port = int(facts["rest"].rpartition(":")[2])
+        self.key = next(k for k in facts["test_keys"] if k["may_trade"] and k["kind"] == "hmac")
+
+    def _collect(self, lines: list[str]) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            lines.append(line)
+            if line == "}\n":
+                return
+
+    def close(self) -> None:
+        self.process.send_signal(signal.SIGTERM)
+        self.process.communicate(timeout=60)
+
+
+@pytest.fixture(scope="module")
+def venue():
+    made = Venue()
+    yield made
+    made.close()
+
+
+def place(venue: Venue) -> list[object]:
+    return ["--venue", "local", "--symbol", "BTCUSDT", "--port", venue.port, "--rest-port", venue.rest_port]
+
+
+def ran(directory: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command(*arguments), cwd=directory, capture_output=True, text=True, check=False, timeout=600)
+
+
+def test_a_paper_session_trades_and_goes_on_after_a_restart(venue, tmp_path):
+    arguments = ["paper", "quoter", *place(venue), "--set", "qty=0.01", "--latency-ms", 2, "--duration", "3s", "--json"]
+    first = ran(tmp_path, *arguments)
+    assert first.returncode == 0, first.stderr
+    told = json.loads(first.stdout)
+    assert told["end"]["n_commands"] > 0
+    assert told["end"]["state"] == "stopped"
+    assert told["end"]["orders"] == []
+    lines = [line for line in first.stderr.splitlines() if "equity" in line]
+    assert any("BTCUSDT" in line for line in lines)
+    assert retell(tmp_path / "journal").same
+
+    second = ran(tmp_path, *arguments)
+    assert second.returncode == 0, second.stderr
+    again = json.loads(second.stdout)
+    assert again["recovered_run"] == told["run"]
+    assert again["run"] > told["run"]
+    # What was held stays held: fills of both runs are one account.
+    assert again["end"]["n_fills"] >= told["end"]["n_fills"]
+    assert retell(tmp_path / "journal").same
+    assert ran(tmp_path, "replay", "journal").returncode == 0
+
+
+def test_recording_makes_a_capture_that_imports_and_a_tape(venue, tmp_path):
+    recorded = ran(tmp_path, "record", *place(venue), "--duration", "3s", "--tape", "t.tape", "--json")
+    assert recorded.returncode == 0, recorded.stderr
+    told = json.loads(recorded.stdout)
+    (capture,) = told["files"]["BTCUSDT"]
+    assert told["messages"]["BTCUSDT"] > 20
+    imported = ran(tmp_path, "import", capture, "-o", "again.tape", "--json")
+    assert imported.returncode == 0, imported.stderr
+    assert json.loads(imported.stdout)["n_gaps"] == 0
+    assert ran(tmp_path, "backtest", "quoter", "t.tape").returncode == 0
+
+
+def test_no_key_is_found_in_anything_a_live_session_writes(venue, tmp_path):
+    key, secret = venue.key["key"], venue.key["secret"]
+    config = tmp_path / "session.toml"
+    config.write_text(LIVE.format(port=venue.port, rest_port=venue.rest_port))
+    file = tmp_path / "secret"
+    file.write_text(secret)
+    file.chmod(0o600)
+    environment = {**os.environ, "TC_TEST_KEY": key, "TERCEL_LOG": "debug"}
+
+    refused = subprocess.run(
+        command("live", config), env=environment, cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert refused.returncode == 2
+    assert "--real-orders" in refused.stderr
+
+    session = subprocess.Popen(
+        command("live", config, "--real-orders", "--debug"),
+        env=environment, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert session.stderr is not None
+    seen = ""
+    for line in session.stderr:
+        seen += line
+        if "trading" in line and " 0 fills" not in line:
+            break
+    cmdline = Path(f"/proc/{session.pid}/cmdline").read_bytes()
+    status = ran(tmp_path, "status", config, "--json")
+    assert json.loads(status.stdout)["state"] == "trading", status.stderr
+    killed = ran(tmp_path, "kill", config, "--json")
+    assert json.loads(killed.stdout)["session"]["halted"] == "kill_switch", killed.stderr
+    session.send_signal(signal.SIGINT)
+    out, err = session.communicate(timeout=60)
+    assert session.returncode == 0, err
+    again = subprocess.run(
+        command("live", config, "--real-orders"), env=environment, cwd=tmp_path, capture_output=True, text=True,
+        check=False,
+    )  # fmt: skip
+    assert again.returncode == 2
+    assert "halted here" in again.stderr
+    assert ran(tmp_path, "kill", "--lift", config).returncode == 0
+
+    texts = [seen, out, err, status.stdout, killed.stdout, again.stderr, refused.stderr]
+    places = [text.encode() for text in texts] + [cmdline]
+    places += [path.read_bytes() for path in (tmp_path / "journal").rglob("*") if path.is_file()]
+    assert sum(map(len, places)) > 100_000
+    for found in places:
+        assert key.encode() not in found
+        assert secret.encode() not in found
+        assert b"signature=" not in found
+    assert retell(tmp_path / "journal").same
+
+
+def test_a_live_session_needs_limits(venue, tmp_path):
+    config = tmp_path / "session.toml"
+    text = LIVE.format(port=venue.port, rest_port=venue.rest_port).replace("daily_loss_max = 1000\n", "")
+    config.write_text(text)
+    refused = ran(tmp_path, "live", config, "--real-orders")
+    assert refused.returncode == 2
+    assert "missing: daily_loss_max" in refused.stderr
+
+
+def test_nobody_there(tmp_path):
+    assert ran(tmp_path, "status").returncode == 7
+    dead = ["--venue", "local", "--symbol", "BTCUSDT", "--port", 1, "--rest-port", 1]
+    refused = ran(tmp_path, "paper", "quoter", *dead, "--duration", "1s")
+    assert refused.returncode == 7
+    assert "does not tell its instruments" in refused.stderr
