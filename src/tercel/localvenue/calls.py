@@ -9,7 +9,7 @@ from collections.abc import Hashable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from tercel.localvenue.accounts import Account, ApiKey
-from tercel.localvenue.desk import Market
+from tercel.localvenue.markets import Market
 from tercel.localvenue.refusals import (
     BAD_PARAM,
     BAD_SYMBOL,

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tercel.localvenue.accounts import Account
-from tercel.localvenue.desk import AccountTrade
+from tercel.localvenue.markets import AccountTrade
 from tercel.localvenue.numbers import E8, text_e8
 from tercel.localvenue.orders import STP_NAMES, Order
 

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from tercel.localvenue.depth import Candle, PublicTrade
-from tercel.localvenue.desk import Market
+from tercel.localvenue.markets import Market
 from tercel.localvenue.numbers import text_e8
 
 __all__ = ["INTERVALS", "STREAMS_MAX", "PublicStreams", "kline_event", "ticker_body"]

@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from tercel.localvenue.accounts import Account
-from tercel.localvenue.desk import Desk, Market
+from tercel.localvenue.desk import Desk
+from tercel.localvenue.markets import Market
 from tercel.localvenue.matching import Happening
 from tercel.localvenue.numbers import E8, parse_e8
 from tercel.localvenue.orders import SIDES, NewOrder, Order, check_client_id, read_stp, required

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tercel.localvenue.accounts import Account
-from tercel.localvenue.desk import AccountTrade, Market
+from tercel.localvenue.markets import AccountTrade, Market
 from tercel.localvenue.numbers import text_e8
 from tercel.localvenue.orders import STP_NAMES, Order
 from tercel.localvenue.usdm_desk import Position, UsdmDesk

@@ -34,9 +34,10 @@ from tercel.errors import ConfigError
 from tercel.localvenue import reports, usdm_reports
 from tercel.localvenue.accounts import Account, ApiKey, Bank, demo_key, listen_key
 from tercel.localvenue.depth import DepthBook, PublicTrade
-from tercel.localvenue.desk import AccountTrade, Desk, Market
+from tercel.localvenue.desk import Desk
 from tercel.localvenue.faults import Faults
 from tercel.localvenue.limits import LimitRules, RateLimits
+from tercel.localvenue.markets import AccountTrade, Market
 from tercel.localvenue.matching import SimulatedMarket, TapeMarket
 from tercel.localvenue.orders import Order
 from tercel.localvenue.rest import Answer, answer_http
