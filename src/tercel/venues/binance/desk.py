@@ -229,6 +229,9 @@ class Desk:
                 order = self.add(LiveOrder(number, i, BUY if e.S == "BUY" else SELL, px, qty))
             else:
                 order = LiveOrder(number, i, BUY if e.S == "BUY" else SELL, px, qty)
+        if e.i < order.venue_id:
+            # A report knew already that the order was canceled and made again: numbers only grow.
+            return
         order.venue_id = e.i
         self.name(e.i, number)
         if not (e.x == "NEW" and order.replacing is not None):
