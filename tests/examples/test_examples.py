@@ -49,6 +49,13 @@ def test_compare_latency(tmp_path: Path) -> None:
     assert all(n_fills > 0 for _, n_fills, _ in table)
 
 
+def test_work_an_order(tmp_path: Path) -> None:
+    found = load("work_an_order").main(tmp_path)
+    assert list(found) == ["at once", "twap", "pov", "twap, resting"]
+    assert found["twap"][0] == 3.0
+    assert all(0 < bought <= 3.0 for bought, _ in found.values())
+
+
 def test_every_example_is_tested() -> None:
     tested = {name.removeprefix("test_") for name in globals() if name.startswith("test_")}
     assert {path.stem for path in EXAMPLES.glob("*.py")} <= tested

@@ -99,6 +99,19 @@ def test_the_actor_of_the_runtime_page(repo, tmp_path, monkeypatch):
     assert len(scope["commands"]) > 0  # type: ignore[arg-type]
 
 
+def test_the_execution_page(repo, tmp_path, monkeypatch):
+    from tercel.model.reasons import SCHEDULE_DONE
+
+    scope = _run_page(repo / "docs/execution.md", tmp_path, monkeypatch)
+    patient = scope["run"].engine.state(0)  # type: ignore[attr-defined]
+    assert (int(patient["reason"]), float(patient["average"]) > 0) == (SCHEDULE_DONE, True)
+    assert len(scope["result"].orders) == 20  # type: ignore[attr-defined]
+    assert int(scope["learned"].engine.view("parents")[0]["filled"]) == 200  # type: ignore[attr-defined]
+    result = scope["routed"].run()  # type: ignore[attr-defined]
+    assert {int(i) for i in result.log.commands["instrument"]} <= {0, 1}
+    assert int(result.log.commands["qty"].sum()) == 300
+
+
 def test_the_strategy_is_short(repo):
     (text,) = [text for name, _, text in _blocks(repo / "README.md") if name == "strategy"]
     assert len([line for line in text.splitlines() if line.strip()]) <= 15

@@ -208,7 +208,7 @@ class World:
             self.settle(now)
 
 
-@settings(max_examples=150)
+@settings(max_examples=60)
 @given(seed=st.integers(0, 1 << 30), kind=st.sampled_from(KINDS), lot_min=st.sampled_from([1, 1, 9]))
 def test_engine_and_twin_send_the_same(seed: int, kind: str, lot_min: int) -> None:
     world = World(seed, kind, lot_min)

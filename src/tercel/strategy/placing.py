@@ -105,7 +105,8 @@ def _route(ctx: Any, instrument: int, side: int, qty: float, limit: float, tif: 
     kind = LIMIT if limit != AT_MARKET else MARKET
     id = order(ctx, best if best >= 0 else instrument, side, qty, limit, kind, tif, 0, 0.0, 0.0, 0)
     row = records(addressof_record(ctx) + ctx.off_proposals, ctx.proposals_max, PROPOSAL)[ctx.n_proposals - 1]
-    if best < 0 and row.reason == 0:
+    # What no venue could take for its shape keeps the reason that the gate will find.
+    if best < 0 and row.reason == 0 and row.qty > 0 and _is_limit(limit):
         row.reason = NO_SUITABLE_VENUE
     return id
 
