@@ -45,8 +45,8 @@ def main(directory: Path) -> dict[str, tuple[float, float]]:
             Worked(how=how), rows, instruments=[instrument], rules=tc.VenueRules(latency=tc.Latency.both(5.0))
         )
         fills = run.run().fills
-        bought = float(fills["qty"].sum())
-        paid = float((fills["price"] * fills["qty"]).sum()) / bought if bought else 0.0
+        bought = float(fills["quantity"].sum())
+        paid = float((fills["price"] * fills["quantity"]).sum()) / bought if bought else 0.0
         arrival = float(run.engine.state(0)["arrival"])
         found[name] = (bought, (paid / arrival - 1.0) * 10_000)
         print(f"{name:15} bought {bought:6.3f}, {found[name][1]:+7.2f} bp against the mid at the start")
