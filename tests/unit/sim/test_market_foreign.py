@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -153,3 +157,31 @@ def test_fork_and_continue(market):
     twin.memory[:] = market.memory
     assert twin.run(START + 5 * S) == market.run(START + 5 * S)
     assert np.array_equal(twin.memory, market.memory)
+
+
+def foreign_digest() -> str:
+    """What two hundred foreign orders of every rule and mode leave behind: rows, outcomes and memory."""
+    market = OpenMarket(MarketModel(start_ns=START, warmup_s=0.05), 1)
+    digest = hashlib.blake2b(repr(market.run(START + S // 10)).encode(), digest_size=8)
+    rules = [RULE_REST, RULE_REST, RULE_IOC, RULE_POST, RULE_FOK]
+    for i in range(1, 200):
+        side = 1 if i % 2 else -1
+        px = 10_000 + i * 7 % 13 - 6
+        done = market.submit(FOREIGN_ID + i, 1 + i % 3, side, px, 20 + i, rules[i % 5], i % 4, START + S // 10)
+        digest.update(repr(done).encode())
+        if i % 3 == 0:
+            digest.update(repr(market.cancel(FOREIGN_ID + i // 2, START + S // 10)).encode())
+        if i % 5 == 0:
+            digest.update(repr(market.reduce(FOREIGN_ID + i // 3, 3, START + S // 10)).encode())
+    digest.update(repr(market.run(START + 4 * S // 10)).encode())
+    digest.update(market.memory.tobytes())
+    return digest.hexdigest()
+
+
+def test_interpreted_gives_the_same_bytes():
+    code = "import test_market_foreign as t; print(t.foreign_digest())"
+    environment = {**os.environ, "NUMBA_DISABLE_JIT": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
+    result = subprocess.run(
+        [sys.executable, "-c", code], env=environment, cwd=Path(__file__).parent, capture_output=True, text=True
+    )
+    assert result.stdout.strip() == foreign_digest(), result.stderr
