@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -434,6 +436,9 @@ def test_the_table_of_states_is_whole():
     assert set(TRANSITIONS) == set(STATES)
     assert all(after in STATES for afters in TRANSITIONS.values() for after in afters)
     assert "trading --> disarm" in mermaid()
+    page = (Path(__file__).parents[3] / "docs" / "live.md").read_text(encoding="utf-8")
+    assert mermaid() in page
+    assert all(f"| {state} | {text} |" in page for state, text in STATES.items())
 
 
 def test_reports_of_one_question_come_once():
