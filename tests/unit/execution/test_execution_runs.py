@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -82,8 +87,8 @@ class Everything(Strategy):
 class Ran:
     """A finished backtest of `Everything`."""
 
-    def __init__(self) -> None:
-        rows = simulate_market(MarketModel(), 8, duration_s=DURATION_S)
+    def __init__(self, duration_s: float = DURATION_S) -> None:
+        rows = simulate_market(MarketModel(), 8, duration_s=duration_s)
         run = Backtest(Everything(), rows, instruments=[SIM], rules=VenueRules(latency=Latency.both(3)))
         self.log = run.run().log
         self.journal = run.journal()
@@ -128,6 +133,29 @@ def test_batches_and_snapshots_give_the_same_bytes(ran: Ran, batch: int) -> None
     commands = np.concatenate(parts)
     assert commands[: len(ran.log.commands)].tobytes() == ran.log.commands.tobytes()
     assert at.state_hash() == ran.hash
+
+
+_WHOLE = """
+import sys
+sys.path.insert(0, {tests!r})
+sys.path.insert(0, {here!r})
+from test_execution_runs import Ran
+from tercel.jit import COMPILED
+ran = Ran(1.5)
+print(COMPILED, ran.hash, len(ran.log.commands))
+"""
+
+
+@pytest.mark.skipif(not COMPILED, reason="this process is the interpreted one already")
+def test_a_process_without_compiler_gives_the_same_bytes() -> None:
+    here = Path(__file__).parent
+    text = _WHOLE.format(tests=str(here.parents[1]), here=str(here))
+    environment = {**os.environ, "NUMBA_DISABLE_JIT": "1", "PYTHONWARNINGS": "error"}
+    done = subprocess.run([sys.executable, "-c", text], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+    ran = Ran(1.5)
+    assert len(ran.log.commands) > 10
+    assert done.stdout.split() == ["False", ran.hash, str(len(ran.log.commands))]
 
 
 class Slices(Strategy):

@@ -12,6 +12,7 @@ from tercel.config import Capacity
 from tercel.engine.engine import Engine
 from tercel.execution.profile import VolumeProfile
 from tercel.execution.routing import ROUTE, latency_score, routes_group
+from tercel.jit import address_of, records
 from tercel.model.commands import GTC, IOC, LEAVE_BY, LIMIT, NEW
 from tercel.model.events import CONNECT, DISCONNECT, QUOTE, REJECT, SIGNAL, TRADE
 from tercel.model.instrument import Instrument
@@ -249,12 +250,13 @@ def test_a_split_against_every_way_to_buy() -> None:
 def test_the_latency_score_is_what_is_left_of_the_budget() -> None:
     routes = np.zeros(1, ROUTE)
     routes_group(routes, ["a"], ["v"])
-    assert latency_score(routes[0]) == 0.5
+    route = records(address_of(routes), 1, ROUTE)[0]
+    assert latency_score(route) == 0.5
     routes["n_answers"] = 1
     found = []
     for mean_ms in (0, 5, 25, 90):
         routes["mean_ns"] = mean_ms * MS
-        found.append(latency_score(routes[0]))
+        found.append(latency_score(route))
     assert found == [1.0, 0.8, 0.0, 0.0]
 
 
