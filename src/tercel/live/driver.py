@@ -326,12 +326,13 @@ class LiveCore:
         if len(verdict.commands):
             link.connection.send_commands(verdict.commands, now_ns)
             self.flow.settle(now_ns)
-        link.since_ns = max(link.since_ns, verdict.since_ns)
+        # The venue's time is an estimate of ours; a fill that is told again costs nothing.
+        link.since_ns = max(link.since_ns, verdict.since_ns - _MARGIN_NS)
         if not verdict.unexplained:
             link.n_mismatches = 0
         else:
             link.n_mismatches += 1
-            link.ask_again_ns = now_ns + _MISMATCH_NS
+            link.ask_again_ns = now_ns + (_MISMATCH_NS << link.n_mismatches - 1)
             if link.n_mismatches < self.options.mismatches_max:
                 return
             if self._feed.halted == 0:

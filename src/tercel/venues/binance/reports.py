@@ -113,7 +113,8 @@ class Report:
             params["fromId"] = from_id
         else:
             params["startTime"] = start_ms
-            params["endTime"] = min(start_ms + _SPAN_MS[self._is_spot] - 1, max(start_ms, self._until_ms))
+            # As far as may be asked, not only to now: what we take for the venue's time may be behind it.
+            params["endTime"] = start_ms + _SPAN_MS[self._is_spot] - 1
         self.questions.append(Question("trades", path, params, 20 if self._is_spot else 5, i))
 
     def _last_round(self) -> None:

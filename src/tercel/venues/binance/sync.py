@@ -92,7 +92,8 @@ class DepthSync:
         if self._kept and self._kept[0][0] > reach and not self._spans(self._kept[0], found.last):
             return None
         exch_ns = found.exch_ns or self._time(found.last) or now_ns
-        rows = snapshot_rows(i, found, exch_ns, now_ns, self.is_intact)
+        # What events between ours and the snapshot's did beyond its range nobody will tell: they come as old ones.
+        rows = snapshot_rows(i, found, exch_ns, now_ns, self.is_intact and self.last >= found.last)
         again = self._changed(i, found, [event[3] for event in newer])
         if len(again):
             again["ts_exch"], again["ts_recv"], again["id"] = exch_ns, now_ns, self._kept[-1][1]
