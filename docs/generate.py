@@ -147,6 +147,30 @@ def capacities() -> str:
     return "\n".join(lines)
 
 
+def configuration() -> str:
+    """Every key of a session's configuration, with its default."""
+    from msgspec.structs import NODEFAULT, fields
+
+    from tercel.live import settings
+
+    tables = (
+        ("[session]", settings.SessionSettings), ("[venues.NAME]", settings.VenueSettings),
+        ("[[instruments]]", settings.InstrumentSettings), ("[[strategies]]", settings.StrategySettings),
+        ("[paper]", settings.PaperSettings),
+    )  # fmt: skip
+    lines = []
+    for name, table in tables:
+        words = " ".join((inspect.getdoc(table) or "").split())
+        lines += [f"`{name}`: {words}", "", "| key | default |", "|---|---|"]
+        for field in fields(table):
+            factory = field.default_factory
+            default = field.default if factory is NODEFAULT else factory()
+            shown = "needed" if default is NODEFAULT else f"`{json.dumps(default)}`" if default is not None else "none"
+            lines.append(f"| `{field.name}` | {shown} |")
+        lines.append("")
+    return "\n".join(lines).rstrip()
+
+
 PARTS: dict[str, Callable[[], str]] = {
     "context-methods": context_methods,
     "handlers": handlers,
@@ -156,6 +180,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "commands": commands,
     "exit-codes": exit_codes,
     "capacities": capacities,
+    "configuration": configuration,
 }
 
 

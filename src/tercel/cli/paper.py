@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tercel.cli.backtest import LIMITS, add_venue_arguments
@@ -131,7 +133,9 @@ def tell_end(terminal: Terminal, ended: Ended) -> int:
         rows.append(("tick to order", "p50 {:,.0f} us, p99 {:,.0f} us".format(*seen.tick_to_order_us)))
     if ended.recovered:
         rows.append(("went on from", f"run {ended.recovered}"))
-    rows.append(("journal", f"{ended.journal}, run {ended.run} (tercel replay {ended.journal})"))
+    journal = Path(os.path.relpath(ended.journal))
+    shown = ended.journal if journal.parts[:1] == ("..",) else journal
+    rows.append(("journal", f"{shown}, run {ended.run} (tercel replay {shown})"))
     terminal.panel("the session", rows)
     if ended.failure is not None:
         if isinstance(ended.failure, TercelError):

@@ -41,9 +41,9 @@ class SessionSettings(_Table, frozen=True, kw_only=True):
 
     name: of the session, in logs and views. journal: directory of its journal; a restart with the same one goes on
     where the last run ended. sync_ms: how often the journal is forced to the disk, 0 never by itself. sync_on_order:
-    commands are on the disk before they leave. control: socket for `tercel kill` and `tercel status`; by itself inside
-    the journal. order_deadline_ms: oldest signal an order may still come from. stop_s: how long an end may take.
-    answer_s: after which an unanswered order is asked about.
+    commands are on the disk before they leave. control: directory of the socket that `tercel kill` and `tercel status`
+    use, and of the file HALT; by default the journal's. stop_s: how long an end may take. answer_s: after which an
+    unanswered order is asked about.
     """
 
     name: str = "session"
@@ -51,7 +51,6 @@ class SessionSettings(_Table, frozen=True, kw_only=True):
     sync_ms: float = 100.0
     sync_on_order: bool = False
     control: str = ""
-    order_deadline_ms: float = 25.0
     stop_s: float = 30.0
     answer_s: float = 5.0
 
@@ -285,7 +284,7 @@ def _check(settings: Settings) -> None:
     _check_ranges(settings)
 
 
-_POSITIVE = ("order_deadline_ms", "stop_s", "answer_s")
+_POSITIVE = ("stop_s", "answer_s")
 
 
 def _check_ranges(settings: Settings) -> None:

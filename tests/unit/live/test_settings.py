@@ -18,7 +18,7 @@ WHOLE = """
 name = "night"
 journal = "j"
 sync_ms = 5
-order_deadline_ms = 10
+stop_s = 10
 
 [venues.binance]
 market = "usdm"
@@ -106,7 +106,7 @@ MISTAKES = {
         WHOLE.replace('{ env = "KEY" }', '{ env = "KEY", file = "x" }'), "venues.binance.api_key: a secret is"
     ),
     "a deadline of nothing": (
-        WHOLE.replace("order_deadline_ms = 10", "order_deadline_ms = 0"), "session.order_deadline_ms: expected a number"
+        WHOLE.replace("stop_s = 10", "stop_s = 0"), "session.stop_s: expected a number"
     ),
 }  # fmt: skip
 
