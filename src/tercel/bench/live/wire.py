@@ -42,7 +42,7 @@ from tercel.venues.contract import VenueConnection
 __all__ = ["tick_to_order"]
 
 _BTC = Instrument(
-    symbol="BTCUSDT", tick_size=Decimal("0.01"), lot_size=Decimal("0.00001"), venue="local", kind="spot",
+    symbol="BTCUSDT", tick_size=Decimal("1.00"), lot_size=Decimal("0.0001"), venue="local", kind="spot",
     base="BTC", quote="USDT",
 )  # fmt: skip
 
@@ -54,7 +54,7 @@ class EachTick(Strategy):
 
     def on_quote(self, ctx: Any, quote: Any) -> None:
         self.n_orders += 1
-        ctx.order_lots(0, 1, 100, quote.bid_px - 100, IOC)
+        ctx.order_lots(0, 1, 10, quote.bid_px - 10, IOC)
 
 
 class _NoJournal:

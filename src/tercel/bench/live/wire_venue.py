@@ -145,7 +145,7 @@ class _Echo:
 def _tick(i: int) -> bytes:
     """A quote as the bookTicker stream sends it; the size moves, so that no two are alike."""
     data = {"u": 10_000_000_000 + i, "s": "BTCUSDT", "b": "60000.00000000", "B": f"{1 + i % 7}.25000000",
-            "a": "60000.01000000", "A": f"{1 + i % 5}.75000000"}  # fmt: skip
+            "a": "60001.00000000", "A": f"{1 + i % 5}.75000000"}  # fmt: skip
     return msgspec.json.encode({"stream": "btcusdt@bookTicker", "data": data})
 
 
