@@ -1,11 +1,11 @@
-"""Many signed orders through one socket: each is answered once and accounted for. `venue_load` measures how many."""
+"""Many signed orders through one socket: each is answered once and accounted for. How many: `tercel bench live_orders`."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import Counter
 
-from reference.venue_load import load
+from tercel.bench.live.orders import load
 from tercel.localvenue.limits import LimitRules
 from tercel.localvenue.server import VenueServer
 from tercel.localvenue.venue import LocalVenue, VenueSetup

@@ -1,16 +1,12 @@
-"""Load on a local venue: as many signed orders as it takes through one WebSocket, and an account of every one.
+"""Orders to the local venue: as many signed ones as one WebSocket carries, and an account of every one.
 
-Run as a script it starts a venue in a process of its own and prints what it sustained; `--cores A,B` pins venue and
-client. As a module it gives `load` to tests.
+The venue runs in a process of its own, as `tercel venue` starts it. Called by `questions`; tests call `load`.
 """
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import hmac
-import json
-import os
 import subprocess
 import sys
 from collections import Counter
@@ -18,11 +14,16 @@ from typing import Any
 
 import msgspec
 
+from tercel.bench.table import Reach, Row, make_row
 from tercel.clock import monotonic_ns, wall_ns
+from tercel.errors import DataError
 from tercel.net.connection import Handlers
 from tercel.net.websocket import connect
 from tercel.runtime.loop import run
 
+__all__ = ["Load", "Submitted", "load", "submissions", "submit"]
+
+#: Orders on their way at once.
 WINDOW = 256
 
 
@@ -47,7 +48,7 @@ class Load:
         params = {**params, "apiKey": self.key, "timestamp": wall_ns() // 1_000_000, "recvWindow": 60000}
         payload = "&".join(f"{name}={params[name]}" for name in sorted(params))
         params["signature"] = hmac.digest(self.secret, payload.encode(), "sha256").hex()
-        return json.dumps({"id": number, "method": method, "params": params}).encode()
+        return msgspec.json.encode({"id": number, "method": method, "params": params})
 
     def order(self, i: int) -> bytes:
         order = {"symbol": "BTCUSDT", "side": "BUY" if i % 2 else "SELL", "type": "LIMIT", "timeInForce": "GTC",
@@ -104,40 +105,63 @@ async def load(ws_api_url: str, key: str, secret: str, n: int, *, with_reports: 
     return work, took_s
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--orders", type=int, default=100_000)
-    parser.add_argument("--cores", default="")
-    parser.add_argument("--reports", action="store_true")
-    options = parser.parse_args()
-    cores = options.cores.split(",") if options.cores else []
+class Submitted(msgspec.Struct, frozen=True):
+    """n orders: answers and reports by kind, different ids, seconds in all, median and 99th percentile of one."""
+
+    n: int
+    answers: dict[str, int]
+    reports: dict[str, int]
+    n_ids: int
+    took_s: float
+    p50_ms: float
+    p99_ms: float
+
+    @property
+    def unaccounted(self) -> str:
+        """What is missing of the account, "" when nothing is."""
+        answered = sum(self.answers.values())
+        refused = {what: n for what, n in self.answers.items() if what.startswith("refused")}
+        if answered != self.n or self.n_ids != self.n or refused:
+            return f"{answered:,} of {self.n:,} answered, {self.n_ids:,} ids, {refused or 'none'} refused"
+        return ""
+
+
+def submit(n: int) -> Submitted:
+    """Start a venue, send it `n` orders, `WINDOW` of them on their way at a time."""
     command = [sys.executable, "-m", "tercel.cli.main", "venue", "--json", "--port", "0", "--rest-port", "0",
                "--no-limits"]  # fmt: skip
-    pinned = ["taskset", "-c", cores[0], *command] if cores else command
-    if cores:
-        os.sched_setaffinity(0, {int(cores[1])})
-    venue = subprocess.Popen(pinned, stdout=subprocess.PIPE, text=True)
+    venue = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:
         assert venue.stdout is not None
         text = ""
         while not text.endswith("\n}\n"):
-            text += venue.stdout.readline()
-        facts = json.loads(text)
+            line = venue.stdout.readline()
+            if not line:
+                raise DataError("the venue's process of the benchmark ended before it listened")
+            text += line
+        facts = msgspec.json.decode(text)
         key = facts["test_keys"][0]
-        n = options.orders
-        work, took_s = run(load(facts["ws_api"], key["key"], key["secret"], n, with_reports=options.reports))
-        late = sorted(work.latencies_ns)
-        p50_ms, p99_ms = late[len(late) // 2] / 1e6, late[-len(late) // 100] / 1e6
-        print(f"{n:,} orders in {took_s:.2f} s: {n / took_s:,.0f} a second, {WINDOW} on their way")
-        print(f"p50 {p50_ms:.2f} ms, p99 {p99_ms:.2f} ms; {len(work.ids):,} different order ids")
-        print(dict(work.answers), dict(work.reports))
+        work, took_s = run(load(facts["ws_api"], key["key"], key["secret"], n))
     finally:
         venue.terminate()
-        _, _, used = os.wait4(venue.pid, 0)
-        venue.returncode = 0
-    used_s = used.ru_utime + used.ru_stime
-    print(f"the venue used {used_s:.2f} s of processor time in all")
+        venue.wait()
+    late = sorted(work.latencies_ns)
+    p50_ms, p99_ms = late[len(late) // 2] / 1e6, late[-len(late) // 100] / 1e6
+    return Submitted(n, dict(work.answers), dict(work.reports), len(work.ids), took_s, p50_ms, p99_ms)
 
 
-if __name__ == "__main__":
-    main()
+def submissions(*, quick: bool = False) -> list[Row]:
+    """What the local venue sustains, and the requirements' targets for one order and for orders a second."""
+    found = submit(3_000 if quick else 100_000)
+    each_us = found.took_s / found.n * 1e6
+    note = (
+        f"{found.n:,} orders, {found.n / found.took_s:,.0f} a second, {WINDOW} on their way: p50 {found.p50_ms:.1f} ms"
+    )
+    return [
+        make_row("orders to the local venue, each signed and accounted for", unit="us each", ours=each_us,
+                 reach=Reach(ours_max=100), difference=found.unaccounted, note=note),
+        make_row("S3-06 order submission, p99", unit="us", ours=found.p99_ms * 1e3, reach=Reach(ours_max=100_000),
+                 note=f"with {WINDOW} orders on their way"),
+        make_row("S3-14 order submissions", unit="us each", ours=each_us, reach=Reach(ours_max=1_000),
+                 note=f"{found.n / found.took_s:,.0f} a second, to reach 1,000"),
+    ]  # fmt: skip
