@@ -19,7 +19,7 @@ import msgspec
 import numpy as np
 
 from tercel.bench import latency, ours
-from tercel.bench.live.questions import live_decode, live_stages
+from tercel.bench.live.questions import LIVE_QUESTIONS
 from tercel.bench.peers import PeerMissingError
 from tercel.bench.questions import (
     PERP,
@@ -301,8 +301,7 @@ QUESTIONS: dict[str, tuple[Question, bool]] = {
     "ema_quotes": (ema_quotes, False),
     "sma_bars": (sma_bars, False),
     "sma_bars_50k": (sma_bars_50k, False),
-    "live_decode": (live_decode, False),
-    "live_stages": (live_stages, False),
+    **{name: (question, False) for name, question in LIVE_QUESTIONS.items()},
 }
 #: Names that stand for several questions.
 GROUPS: dict[str, tuple[str, ...]] = {

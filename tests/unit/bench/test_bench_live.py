@@ -53,3 +53,16 @@ def test_every_stage_has_a_figure_and_a_target(recorded):
     named = {word for row in rows for word in row.question.replace(",", " ").split() if word.startswith("S3-")}
     assert named == {"S3-01", "S3-02", "S3-03", "S3-05", "S3-09", "S3-10", "S3-11", "S3-12"}
     assert all(row.ours is not None and row.ours > 0 and row.reach for row in rows)
+
+
+def test_a_small_journal_recovers_to_the_same_state(tmp_path):
+    from decimal import Decimal
+
+    from tercel.bench.live.durability import recovery
+    from tercel.model.instrument import Instrument
+    from tercel.sim.market import MarketModel, simulate_market
+
+    instrument = Instrument(symbol="SIM", tick_size=Decimal("0.01"), lot_size=Decimal("0.001"))
+    found = recovery(tmp_path, instrument, simulate_market(MarketModel(), 1, duration_s=5), 5_000)
+    assert found.is_same is True
+    assert found.took_s > 0
