@@ -10,6 +10,7 @@ from tercel.jit import ENTRIES
 from tercel.live.driver import LiveOptions
 from tercel.live.session import SessionPlan
 from tercel.localvenue.accounts import ApiKey
+from tercel.localvenue.limits import LimitRules
 from tercel.localvenue.server import VenueServer
 from tercel.localvenue.symbols import SymbolRules
 from tercel.localvenue.venue import LocalVenue, VenueSetup
@@ -29,12 +30,12 @@ SMALL = Capacity(depth_ticks=4096, far_levels=512, orders=256, commands=256, tim
 
 
 def coin_venue(seed: int = 1) -> LocalVenue:
-    """A venue with one lively symbol and one account."""
+    """A venue with one lively symbol and one account; sessions that start each second would meet its rate limits."""
     # The venue lives in the process of the session here: what it compiles late is not the session's.
     for entry in ENTRIES:
         _ = entry.call
     listed = SymbolRules(instrument=COIN, market=MODEL, notional_min="0.1")
-    return LocalVenue(VenueSetup(seed=seed, symbols=[listed], n_accounts=1))
+    return LocalVenue(VenueSetup(seed=seed, symbols=[listed], n_accounts=1, limits=LimitRules.none()))
 
 
 def coin_connection(rest_url: str, stream_url: str, ws_api_url: str, key: ApiKey) -> BinanceConnection:
