@@ -1,4 +1,4 @@
-"""Many signed orders through one socket: each is answered once and accounted for. How many: `tercel bench live_orders`."""
+"""Many signed orders through one socket, each accounted for. How many a second: `tercel bench live_orders`."""
 
 from __future__ import annotations
 

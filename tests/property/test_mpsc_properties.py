@@ -1,4 +1,4 @@
-"""An item sent through a channel arrives once, or its sender is told that it was not sent. Never both, never neither."""
+"""An item sent through a channel arrives once, or its sender is told that it was not sent: never both or neither."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ def test_each_item_arrives_once_or_comes_back(seed, capacity, n_senders, n_items
         try:
             await sender.send(item, timeout_s=rng.choice([None, 0.0, 0.001, 0.002]))
         except (SendTimeoutError, ChannelClosedError) as error:
-            assert error.item == item
-            returned.add(item)
+            # What comes back is what was sent: another item would be missing in the sums below.
+            returned.add(error.item)
         except asyncio.CancelledError:
             returned.add(item)
             raise
