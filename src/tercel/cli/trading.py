@@ -31,6 +31,8 @@ __all__ = ["Ended", "Plan", "trade"]
 
 _LOOK_S = 0.25
 _LINE_LOOK_S = 1.0
+#: How long a session with a duration waits for its venues before its time begins.
+_WAIT_NS = 30_000_000_000
 
 
 class Plan(msgspec.Struct, kw_only=True):
@@ -220,12 +222,13 @@ class _Session:
         """Show the session now and then; end it when its time is over."""
         plan = self._plan
         begun_ns = 0
+        waits_until_ns = wall_ns() + _WAIT_NS
         while True:
             left = ""
             if plan.duration_s:
-                # Time counts from the first order that may leave.
+                # Time counts from the first order that may leave; a venue that is never in step does not hold it.
                 now_ns = wall_ns()
-                if not begun_ns and self._core.is_trading:
+                if not begun_ns and (self._core.is_trading or now_ns > waits_until_ns):
                     begun_ns = now_ns
                 left_s = plan.duration_s - ((now_ns - begun_ns) / 1e9 if begun_ns else 0.0)
                 left = f"{max(left_s, 0):.0f} s"
