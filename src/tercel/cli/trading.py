@@ -18,6 +18,8 @@ import msgspec
 from tercel.clock import wall_ns
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from tercel.engine.engine import Engine
     from tercel.live.driver import LiveCore
     from tercel.live.glance import Glance, Recent
@@ -76,6 +78,7 @@ async def trade(settings: Settings, plan: Plan) -> Ended:
     from tercel.live.driver import LiveCore, LiveOptions
     from tercel.live.glance import Recent
     from tercel.live.reconciling import AccountStanding
+    from tercel.orders.reconcile import unsent_rows
 
     path = settings.place(settings.session.journal)
     stop = halt_file(settings.place(settings.session.control or settings.session.journal))
@@ -84,7 +87,7 @@ async def trade(settings: Settings, plan: Plan) -> Ended:
             f"trading was halted here: {stop} is there; when the reason is gone: tercel kill --lift {stop.parent}"
         )
     instruments = await ask_instruments(settings)
-    engine, recovered = _engine(settings, plan, instruments, path)
+    engine, recovered, unsent = _engine(settings, plan, instruments, path)
     held = {i: int(lots) for i, lots in enumerate(engine.view("positions")["position"])}
     run = int(engine.head["next_id"]) >> 32
     connections = make_connections(
@@ -101,17 +104,28 @@ async def trade(settings: Settings, plan: Plan) -> Ended:
         )
         recent = Recent(engine)
         core.flow.taps.append(recent.on_rows)
+        if len(unsent):
+            # Made by the run before, which died before they could leave: their orders are ended here.
+            now_ns = wall_ns()
+            core.inject(unsent_rows(unsent, now_ns), now_ns)
         if plan.on_start is not None:
             plan.on_start(core)
         return await _Session(settings, plan, core, recent, path, recovered).live()
 
 
-def _engine(settings: Settings, plan: Plan, instruments: list[Instrument], path: Path) -> tuple[Engine, int]:
-    """A fresh engine, or one that goes on where the journal's last run ended; and which run that was, 0 for none."""
+def _engine(
+    settings: Settings, plan: Plan, instruments: list[Instrument], path: Path
+) -> tuple[Engine, int, np.ndarray]:
+    """A fresh engine, or one that goes on where the journal's last run ended; which run that was, 0 for none; and the
+    commands of that run, (n,) COMMAND, that never left.
+    """
+    import numpy as np
+
     from tercel.cli.strategy_spec import make_strategies
     from tercel.engine.engine import Engine
     from tercel.engine.recovery import begin_run, recover
     from tercel.live.assembly import engine_limits
+    from tercel.model.commands import COMMAND
     from tercel.store.journal_format import last_run, next_run
     from tercel.store.journal_read import open_journal
 
@@ -123,12 +137,12 @@ def _engine(settings: Settings, plan: Plan, instruments: list[Instrument], path:
 
     now_ns = wall_ns()
     if plan.fresh or not path.is_dir() or last_run(path) == 0:
-        return make(next_run(path, now_ns)), 0
+        return make(next_run(path, now_ns)), 0, np.zeros(0, COMMAND)
     reader = open_journal(path)
     engine = make(reader.run)
-    recover(engine, reader)
+    found = recover(engine, reader)
     begin_run(engine, next_run(path, now_ns))
-    return engine, reader.run
+    return engine, reader.run, found.unsent
 
 
 def _journal(settings: Settings, plan: Plan, engine: Engine, path: Path, *, is_recovered: bool) -> Journal:
