@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from simulation.ledger import Ledger
+from simulation.ledger import DiskLedger, Ledger
 from simulation.wires import MS, Network, S, Timeline, Wire
 from tercel.book.views import BookView
 from tercel.config import Capacity
@@ -44,12 +45,14 @@ class Host:
 
     def __init__(
         self, line: Timeline, network: Network, rng: random.Random, instrument: Instrument, key: ApiKey,
-        strategy: Strategy,
+        strategy: Strategy, journal: Path | None = None,
     ) -> None:  # fmt: skip
         self.line, self.network, self.rng = line, network, rng
         self.instrument, self.strategy = instrument, strategy
         self.credentials = Credentials(key.key, key.secret.decode())
-        self.ledger = Ledger(self.fresh_engine)
+        self.ledger: Ledger | DiskLedger = Ledger(self.fresh_engine)
+        if journal is not None:
+            self.ledger = DiskLedger(self.fresh_engine, journal)
         self.core: LiveCore | None = None
         self.engine: Engine | None = None
         self.connection: BinanceConnection | None = None

@@ -1,16 +1,21 @@
-"""The journal of the simulated process, in memory: runs of rows and commands, recovered by replay."""
+"""The journal of the simulated process: in memory and recovered by replay, or the real one on a disk."""
 
 from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 
 from tercel.engine.engine import Engine
+from tercel.engine.recovery import begin_run, header_of, recover
 from tercel.engine.replay import note, replay
 from tercel.model.commands import COMMAND
 from tercel.model.events import EVENT, event_rows
+from tercel.store.journal import Journal, Sync
+from tercel.store.journal_format import commands_of, is_command
+from tercel.store.journal_read import open_journal, runs_of
 
 
 class Ledger:
@@ -69,3 +74,57 @@ class Ledger:
             had = np.concatenate([np.zeros(0, COMMAND), *commands])
             assert again[: len(had)].tobytes() == had.tobytes(), f"{said}: run {i + 1} replays to other commands"
         assert last.state_hash() == engine.state_hash(), f"{said}: replay gives another state"
+
+
+class DiskLedger:
+    """The same by `store.journal` and `engine.recovery` in a directory."""
+
+    def __init__(self, fresh: Callable[[int], Engine], path: Path) -> None:
+        self._fresh = fresh
+        self._path = path
+        self._journal: Journal | None = None
+
+    @property
+    def runs(self) -> list[int]:
+        return runs_of(self._path) if self._path.is_dir() else []
+
+    def begin(self) -> Engine:
+        """The engine as the last run left it, with a run number of its own."""
+        last = self.runs[-1] if self.runs else 0
+        engine = self._fresh(last or 1)
+        if last:
+            recover(engine, open_journal(self._path, last))
+            begin_run(engine, last + 1)
+        self._journal = Journal(
+            self._path, header=header_of(engine, created_ns=0), sync=Sync(every_ms=0), segment_bytes=1 << 20
+        )
+        self._journal.snapshot(engine.snapshot(), seq=engine.seq)
+        self.append = self._journal.append
+        self.append_commands = self._journal.append_commands
+        self.note = self._journal.note
+        return engine
+
+    def cut(self) -> None:
+        """The process died: nothing is closed, but the system takes the lock back."""
+        assert self._journal is not None
+        self._journal._lock.release()
+
+    def _rows(self) -> np.ndarray:
+        pieces = [piece for run in self.runs for piece in open_journal(self._path, run).pieces(0)]
+        return np.concatenate([event_rows(0), *pieces])
+
+    def all_rows(self) -> np.ndarray:
+        rows = self._rows()
+        found: np.ndarray = rows[~is_command(rows)]
+        return found
+
+    def all_commands(self) -> np.ndarray:
+        return commands_of(self._rows())
+
+    def check_replays(self, said: str, engine: Engine) -> None:
+        """Every run is recovered, which compares its commands; the last one gives the bytes of the living engine."""
+        again = engine
+        for run in self.runs:
+            again = self._fresh(run)
+            recover(again, open_journal(self._path, run))
+        assert again.state_hash() == engine.state_hash(), f"{said}: recovery gives another state"
