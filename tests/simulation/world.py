@@ -57,7 +57,6 @@ class Plan:
         self.late_reports_ms = 0 if is_calm else rng.choice([0, 0, 20, 300])
         self.n_rejects = 0 if is_calm else rng.choice([0, 0, 3])
         self.n_lost_answers = 0 if is_calm else rng.choice([0, 0, 2])
-        self.n_strangers = 0 if is_calm else rng.choice([0, 0, 2])
         self.duration_s = rng.choice([4, 8, 12])
         self.kills_by_effect = rng.random() < 0.5
 
@@ -76,7 +75,6 @@ class World:
         self.host = Host(
             self.line, self.network, self.rng, COIN, self.venue.keys[0], Trader(seed=seed % 100_000), journal
         )
-        self.limit_seen = 0
 
     def misfortunes(self) -> None:
         """Plan what goes wrong beside the network."""
