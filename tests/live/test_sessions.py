@@ -203,3 +203,20 @@ def test_nobody_there(tmp_path):
     refused = ran(tmp_path, "paper", "quoter", *dead, "--duration", "1s")
     assert refused.returncode == 7
     assert "does not tell its instruments" in refused.stderr
+
+
+def test_a_killed_paper_session_goes_on_without_the_orders_that_rested(venue, tmp_path):
+    arguments = ["paper", "quoter", *place(venue), "--set", "qty=0.01", "--set", "every_ms=20", "--latency-ms", 20]
+    with subprocess.Popen(command(*arguments), cwd=tmp_path, stderr=subprocess.PIPE, text=True) as session:
+        assert session.stderr is not None
+        for line in session.stderr:
+            if "trading" in line and " 0 fills" not in line:
+                break
+        session.kill()
+    second = ran(tmp_path, *arguments, "--duration", "2s", "--json")
+    assert second.returncode == 0, second.stderr
+    told = json.loads(second.stdout)
+    assert told["recovered_run"] > 0
+    assert told["end"]["orders"] == []
+    assert retell(tmp_path / "journal", told["recovered_run"]).same
+    assert retell(tmp_path / "journal").same

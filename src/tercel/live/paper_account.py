@@ -99,7 +99,10 @@ class PaperAccount:
 
     def _find(self, id: int) -> VenueOrder:
         order = self._orders.get(id) or self._ended.get(id)
-        return VenueOrder(id=id, client_id=client_id(id)) if order is None else _stated(id, order)
+        if order is None:
+            # It rested at the simulated venue of a process that is gone, and went with it.
+            return VenueOrder(id=id, client_id=client_id(id), status=CANCELED)
+        return _stated(id, order)
 
 
 def _stated(id: int, order: _Order) -> VenueOrder:

@@ -254,7 +254,7 @@ def test_a_report_tells_what_the_venue_knows_after_everything_sent_before():
     got = run_to(conn, 100 * MS)
     assert [(kind, id) for kind, id, *_ in got] == [(ACK, 7), (FILL, 7), (ACK, 8)]
     (report,) = conn.reports
-    assert [(o.id, o.status, o.filled) for o in report.orders] == [(7, FILL, 3), (8, ACK, 0), (9, 0, 0)]
+    assert [(o.id, o.status, o.filled) for o in report.orders] == [(7, FILL, 3), (8, ACK, 0), (9, CANCELED, 0)]
     assert [(o.id, o.px, o.qty) for o in report.open_orders] == [(8, 98, 4)]
     (execution,) = report.executions
     assert (execution.id, execution.qty, execution.px, execution.execution_id >> 32) == (7, 3, 101, 3)
