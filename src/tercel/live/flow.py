@@ -18,8 +18,9 @@ from tercel.engine.replay import DEAF
 from tercel.engine.step import FORGET, START, STOP, TIMERS
 from tercel.errors import ConfigError, TercelError
 from tercel.live.link import CANCELS, Link
+from tercel.model.commands import LEAVE_BY, NEW
 from tercel.model.events import HALT, LOCAL
-from tercel.model.reasons import ENDLESS_ANSWERS, NOT_ARMED, NOT_RECONCILED
+from tercel.model.reasons import DEADLINE, ENDLESS_ANSWERS, NOT_ARMED, NOT_RECONCILED
 
 __all__ = ["Flow", "JournalSink"]
 
@@ -51,7 +52,8 @@ class Flow:
 
     taps: called with (rows, now_ns) after the engine has seen rows; they must be quick and keep no view. error: what
     the engine or the journal broke with; from then on nothing is stepped and no link is open. is_armed: only tells why
-    a command did not leave.
+    a command did not leave. now: tells the time at the moment a command with a deadline is to leave; None takes the
+    time of the input, which a stall after it does not move. n_too_late: commands that missed their deadline here.
     """
 
     def __init__(self, engine: Engine, links: Sequence[Link], journal: JournalSink) -> None:
@@ -64,6 +66,10 @@ class Flow:
         self.is_armed = False
         self.n_commands = 0
         self.n_refused = 0
+        self.n_too_late = 0
+        self.now: Callable[[], int] | None = None
+        # Of all the room for commands: one element costs a tenth of what a column of the commands that wait does.
+        self._flags = engine.view("commands")["flags"]
         self._journal = journal
         self.owners = _owners(engine, self.links)
         self._only = self.links[0] if len(self.links) == 1 else None
@@ -207,7 +213,13 @@ class Flow:
         commands = feed.commands()
         if len(commands):
             self._journal.append_commands(commands)
-            self.n_commands += len(commands)
+            n = len(commands)
+            self.n_commands += n
+            flags = self._flags
+            for i in range(n):
+                if flags.item(i) & LEAVE_BY:
+                    commands = self._in_time(commands, now_ns)
+                    break
             only = self._only
             if only is not None and only.is_open:
                 only.connection.send_commands(commands, now_ns)
@@ -215,6 +227,25 @@ class Flow:
                 self._route(commands, now_ns)
         self.n_refused += len(feed.refusals())
         feed.release()
+
+    def _in_time(self, commands: np.ndarray, now_ns: int) -> np.ndarray:
+        """Answer the orders whose time to leave is over; the commands that are left.
+
+        The engine has looked at the time of the input. Between that and the wire lie the step, the journal with its
+        sync, a pause of the machine: so the time is read again here, as the last thing before the bytes are made.
+        """
+        leaving_ns = now_ns if self.now is None else self.now()
+        is_late = (commands["flags"] & LEAVE_BY != 0) & (commands["kind"] == NEW) & (commands["expire_ns"] < leaving_ns)
+        if not is_late.any():
+            return commands
+        late = commands[is_late]
+        self.n_too_late += len(late)
+        owners = self.owners[late["instrument"]]
+        for link in self.links:
+            link.answer(late[owners == link.i_link], DEADLINE, now_ns)
+        # What no connection trades is answered with the rest.
+        left: np.ndarray = commands[~is_late | (self.owners[commands["instrument"]] < 0)]
+        return left
 
     def _route(self, commands: np.ndarray, now_ns: int) -> None:
         """Give each connection its commands. One that is not open may still send cancels; the rest are answered."""

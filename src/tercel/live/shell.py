@@ -64,6 +64,7 @@ class LiveShell:
     ) -> None:
         self.core = core
         self.clock = clock or SteadyClock()
+        core.flow.now = self.clock.wall_ns
         self.pauses = pauses or PauseWatch(self.clock)
         self.failure: Exception | None = None
         self._ssl = ssl

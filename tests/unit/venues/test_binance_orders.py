@@ -21,6 +21,7 @@ from tercel.model.commands import (
     GTX,
     ICEBERG,
     IOC,
+    LEAVE_BY,
     LIMIT,
     MARKET,
     REDUCE_ONLY,
@@ -152,6 +153,19 @@ def test_how_orders_are_spelled(market, given, expected):
     assert expected.items() <= found.items()
     assert found["newClientOrderId"] == client_id(7)
     assert ("timeInForce" in found) == (expected.get("type") not in ("LIMIT_MAKER", "MARKET", "STOP_LOSS"))
+
+
+@pytest.mark.parametrize("market", ["spot", "usdm"])
+@pytest.mark.parametrize("tif", [GTC, IOC, GTX])
+def test_a_time_to_leave_by_is_not_for_the_venue(market, tif):
+    """The flag and its time are the driver's; an order of that kind ends at the venue as any other does."""
+    case = VENUES[f"binance-{market}"]
+    timed = params_of(opened(case), command(7, tif=tif, flags=LEAVE_BY, expire_ns=T0_NS + 3_600_000_000_000))
+    plain = params_of(opened(case), command(7, tif=tif))
+    differing = {name for name in timed | plain if timed.get(name) != plain.get(name)}
+    assert differing <= {"signature"}
+    assert "goodTillDate" not in timed
+    assert timed.get("timeInForce") != "GTD"
 
 
 REFUSED_HERE = [
