@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from tercel.engine.engine import Engine
     from tercel.live.driver import LiveCore
     from tercel.live.glance import Glance, Recent
+    from tercel.live.reconciling import Origin
     from tercel.live.recording import Sink
     from tercel.live.secrets import Secret
     from tercel.live.settings import Settings
@@ -73,7 +74,7 @@ class Ended(msgspec.Struct, kw_only=True):
 async def trade(settings: Settings, plan: Plan) -> Ended:
     """Live through one session. Raises what keeps it from starting; what breaks it later stands in the result."""
     from tercel.errors import ConfigError
-    from tercel.live.assembly import ask_instruments, make_connections
+    from tercel.live.assembly import adoption_prices, ask_instruments, make_connections
     from tercel.live.control import halt_file
     from tercel.live.driver import LiveCore, LiveOptions
     from tercel.live.glance import Recent
@@ -87,18 +88,19 @@ async def trade(settings: Settings, plan: Plan) -> Ended:
             f"trading was halted here: {stop} is there; when the reason is gone: tercel kill --lift {stop.parent}"
         )
     instruments = await ask_instruments(settings)
-    engine, recovered, unsent = _engine(settings, plan, instruments, path)
+    adopt_at = adoption_prices(settings, instruments)
+    engine, recovered, unsent, origin = _engine(settings, plan, instruments, path)
     held = {i: int(lots) for i, lots in enumerate(engine.view("positions")["position"])}
     run = int(engine.head["next_id"]) >> 32
     connections = make_connections(
         settings, instruments, keys=plan.keys, on_paper=plan.on_paper, run=run, positions=held, sink=plan.sink
     )
-    with _journal(settings, plan, engine, path, is_recovered=bool(recovered)) as journal:
+    with _journal(settings, plan, engine, path, origin, is_recovered=bool(recovered)) as journal:
         core = LiveCore(
             engine,
             connections,
             journal,
-            AccountStanding(engine),
+            AccountStanding(engine, origin=origin, adopt_at=adopt_at),
             options=LiveOptions(answer_ns=round(settings.session.answer_s * 1e9)),
             is_arming=False,
         )
@@ -115,9 +117,9 @@ async def trade(settings: Settings, plan: Plan) -> Ended:
 
 def _engine(
     settings: Settings, plan: Plan, instruments: list[Instrument], path: Path
-) -> tuple[Engine, int, np.ndarray]:
-    """A fresh engine, or one that goes on where the journal's last run ended; which run that was, 0 for none; and the
-    commands of that run, (n,) COMMAND, that never left.
+) -> tuple[Engine, int, np.ndarray, Origin]:
+    """A fresh engine, or one that goes on where the journal's last run ended; which run that was, 0 for none; the
+    commands of that run, (n,) COMMAND, that never left; and where the books of the account begin.
     """
     import numpy as np
 
@@ -125,6 +127,7 @@ def _engine(
     from tercel.engine.engine import Engine
     from tercel.engine.recovery import begin_run, recover
     from tercel.live.assembly import engine_limits
+    from tercel.live.reconciling import Origin
     from tercel.model.commands import COMMAND
     from tercel.store.journal_format import last_run, next_run
     from tercel.store.journal_read import open_journal
@@ -137,15 +140,18 @@ def _engine(
 
     now_ns = wall_ns()
     if plan.fresh or not path.is_dir() or last_run(path) == 0:
-        return make(next_run(path, now_ns)), 0, np.zeros(0, COMMAND)
+        run = next_run(path, now_ns)
+        return make(run), 0, np.zeros(0, COMMAND), Origin(run, now_ns)
     reader = open_journal(path)
     engine = make(reader.run)
     found = recover(engine, reader)
     begin_run(engine, next_run(path, now_ns))
-    return engine, reader.run, found.unsent
+    return engine, reader.run, found.unsent, Origin.of(reader.header.meta)
 
 
-def _journal(settings: Settings, plan: Plan, engine: Engine, path: Path, *, is_recovered: bool) -> Journal:
+def _journal(
+    settings: Settings, plan: Plan, engine: Engine, path: Path, origin: Origin, *, is_recovered: bool
+) -> Journal:
     from tercel.cli.replay_journal import SPECS_KEY
     from tercel.engine.recovery import header_of
     from tercel.store.journal import Journal, Sync
@@ -154,6 +160,7 @@ def _journal(settings: Settings, plan: Plan, engine: Engine, path: Path, *, is_r
         "name": settings.session.name,
         "kind": "paper" if plan.on_paper else "live",
         SPECS_KEY: json.dumps([[spec, set_] for spec, set_ in plan.specs]),
+        **origin.meta(),
     }
     header = header_of(engine, created_ns=wall_ns(), meta=meta)
     sync = Sync(every_ms=settings.session.sync_ms, on_order=settings.session.sync_on_order)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 
-from tercel.errors import ConfigError, NetworkError, UnknownInstrumentError
+from tercel.errors import ConfigError, NetworkError, UnitError, UnknownInstrumentError
 from tercel.live.paper import PaperConnection
 from tercel.live.recording import RecordingConnection, Sink
 from tercel.live.secrets import Secret
@@ -25,7 +25,7 @@ from tercel.venues.binance.exchange_info import exchange_info_url, read_exchange
 from tercel.venues.binance.settings import BinanceSettings, Credentials, local, mainnet, testnet
 from tercel.venues.contract import VenueConnection
 
-__all__ = ["ask_instruments", "binance_settings", "engine_limits", "make_connections", "paper_rules"]
+__all__ = ["adoption_prices", "ask_instruments", "binance_settings", "engine_limits", "make_connections", "paper_rules"]
 
 _LEGS = ("new", "amend", "cancel", "response", "fill")
 
@@ -106,6 +106,20 @@ def engine_limits(settings: Settings, instruments: list[Instrument]) -> list[Lim
         except ConfigError as error:
             raise ConfigError(f"{settings.path}: instruments[{i}] ({instrument.symbol}): {error}") from None
         found.append(limits)
+    return found
+
+
+def adoption_prices(settings: Settings, instruments: list[Instrument]) -> dict[int, int]:
+    """Instrument -> ticks at which a position from before is taken over; ConfigError where a price is not on a tick."""
+    found: dict[int, int] = {}
+    for i, one in enumerate(settings.instruments):
+        if one.adopt_at is not None:
+            try:
+                found[i] = instruments[i].ticks(str(one.adopt_at))
+            except UnitError as error:
+                raise ConfigError(f"{settings.path}: instruments[{i}].adopt_at: {error}") from None
+            if found[i] <= 0:
+                raise ConfigError(f"{settings.path}: instruments[{i}].adopt_at: expected a price, found {one.adopt_at}")
     return found
 
 

@@ -11,7 +11,7 @@ import asyncio
 import logging
 import ssl as tls
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ from tercel.live.control import ControlServer, halt_file
 from tercel.live.driver import LiveCore, LiveOptions
 from tercel.live.glance import Glance, Recent, glance
 from tercel.live.lifecycle import COMPILE, FLUSH, LOAD, RECOVER, STOPPED
-from tercel.live.reconciling import AccountStanding
+from tercel.live.reconciling import AccountStanding, Origin
 from tercel.live.shell import LiveShell
 from tercel.live.warming import warm_up
 from tercel.model.instrument import Instrument
@@ -60,7 +60,9 @@ class SessionPlan(msgspec.Struct, frozen=True, kw_only=True):
     index in `instruments`. directory: where journal, control socket and halt file lie; made when it is not there. sync:
     how durable the journal is. options: how patient the session is. warm_up: (n,) EVENT rows that the strategies see
     before the session begins, without an order leaving; their times must lie in the past. is_anew: begin with an empty
-    engine although the journal holds a run that could be recovered; orders and positions then come from the venue.
+    engine although the journal holds a run that could be recovered. adopt_at: index of an
+    instrument that no fill was ever counted of -> the price at which a position that the account holds already is taken
+    over; where none is given such a position halts the session (`position_unexplained`).
     ssl: for wss and https addresses; the system's authorities by default. takes_signals: SIGINT and SIGTERM end the
     session. meta: kept in the journal's header, never secrets.
     """
@@ -78,6 +80,7 @@ class SessionPlan(msgspec.Struct, frozen=True, kw_only=True):
     ssl: tls.SSLContext | None = None
     warm_up: np.ndarray | None = None
     is_anew: bool = False
+    adopt_at: Mapping[int, str] = {}
     takes_signals: bool = True
     meta: dict[str, str] = {}
 
@@ -116,6 +119,7 @@ class LiveSession:
         self._shutdown: Shutdown | None = None
         self._stop_early = ""
         self._n_compiled_at_arming: int | None = None
+        self._origin = Origin()
 
     @property
     def state(self) -> str:
@@ -197,7 +201,9 @@ class LiveSession:
             plan.instruments, plan.strategies, limits=plan.limits, capacity=plan.capacity,
             run=self.run_number if reader is None else reader.run, jit=plan.jit,
         )  # fmt: skip
+        self._origin = Origin(self.run_number, self.clock.wall_ns())
         if reader is not None:
+            self._origin = Origin.of(reader.header.meta)
             self.recovered = recover(engine, reader)
             for damage in self.recovered.damage:
                 _log.warning("journal: %s", damage)
@@ -207,7 +213,9 @@ class LiveSession:
         self.journal = Journal(
             journal_path,
             header=header_of(
-                engine, created_ns=self.clock.wall_ns(), meta={**plan.meta, _FOLLOWS: "yes" if engine.seq else ""}
+                engine,
+                created_ns=self.clock.wall_ns(),
+                meta={**plan.meta, **self._origin.meta(), _FOLLOWS: "yes" if engine.seq else ""},
             ),
             sync=plan.sync,
         )
@@ -239,9 +247,9 @@ class LiveSession:
 
     async def _live(self, engine: Engine, journal: Journal) -> None:
         plan = self.plan
-        self.core = core = LiveCore(
-            engine, plan.connections, journal, AccountStanding(engine), options=plan.options, is_arming=False
-        )
+        adopt_at = {i: plan.instruments[i].ticks(px) for i, px in plan.adopt_at.items()}
+        standing = AccountStanding(engine, origin=self._origin, adopt_at=adopt_at)
+        self.core = core = LiveCore(engine, plan.connections, journal, standing, options=plan.options, is_arming=False)
         self.recent = Recent(engine)
         core.flow.taps.append(self.recent.on_rows)
         if self.recovered is not None and len(self.recovered.unsent):

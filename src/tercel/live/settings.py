@@ -74,11 +74,16 @@ class VenueSettings(_Table, frozen=True, kw_only=True):
 
 
 class InstrumentSettings(_Table, frozen=True, kw_only=True):
-    """One instrument. symbol: as the venue spells it. venue: a key of `venues`. limits: in place of the common ones."""
+    """One instrument. symbol: as the venue spells it. venue: a key of `venues`. limits: in place of the common ones.
+
+    adopt_at: the price at which a position that the account holds before the first fill of the journal is taken over;
+    without it such a position halts trading.
+    """
 
     symbol: str
     venue: str
     limits: Limits | None = None
+    adopt_at: float | None = None
 
 
 class StrategySettings(_Table, frozen=True, kw_only=True):
