@@ -98,7 +98,6 @@ class PaperConnection(VenueConnection):
         self._engines = np.array(self._numbers, np.int16)
         self._is_dense = self._numbers == list(range(len(self._numbers)))
         self._head: Any = self._venue.head
-        self._head["n_executions"] = run << 32
         self._responses = self._venue.part("responses", EVENT, RING_MAX)
         self._dues = self._venue.part("request_due", _I64, RING_MAX)
         self._lag_ns = max(int(self._head["answer_least_ns"]), 1)
@@ -107,8 +106,13 @@ class PaperConnection(VenueConnection):
         self._questions: deque[_Question] = deque()
         self._account = PaperAccount()
         self._n_known = 0
+        self.seed(run, positions or {})
+
+    def seed(self, run: int, positions: Mapping[int, int]) -> None:
+        """Begin as the account of an engine that was recovered. Before `open`. run, positions: as of the class."""
+        self._head["n_executions"] = run << 32
         states = self._venue_states()
-        for i, lots in (positions or {}).items():
+        for i, lots in positions.items():
             states[int(self._local[i])]["position"] = lots
 
     # --- the contract: handed to the source ----------------------------------------------------------------------

@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import ssl as tls
 import threading
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,86 +17,39 @@ import msgspec
 import numpy as np
 
 from tercel.clock import SteadyClock
-from tercel.config import Capacity
 from tercel.engine.engine import Engine
 from tercel.engine.recovery import Recovered, begin_run, header_of, recover
 from tercel.errors import ConfigError, TercelError
 from tercel.jit import ENTRIES, n_compilations
+from tercel.live.acting import Acting
+from tercel.live.actors_pipeline import PipelineReport
 from tercel.live.control import ControlServer, halt_file
-from tercel.live.driver import LiveCore, LiveOptions
+from tercel.live.driver import LiveCore
 from tercel.live.glance import Glance, Recent, glance
 from tercel.live.lifecycle import COMPILE, FLUSH, LOAD, RECOVER, STOPPED
+from tercel.live.paper import PaperConnection
+from tercel.live.plan import ActorPlan, SessionPlan, SessionReport
 from tercel.live.reconciling import AccountStanding, Origin
 from tercel.live.shell import LiveShell
 from tercel.live.warming import warm_up
-from tercel.model.instrument import Instrument
 from tercel.model.reasons import KILL_SWITCH
-from tercel.net.heartbeat import Liveness
 from tercel.orders.reconcile import unsent_rows
-from tercel.risk.limits import Limits
-from tercel.runtime.shutdown import DEADLINE_S, Shutdown
-from tercel.store.journal import Journal, Sync
+from tercel.runtime.shutdown import Shutdown
+from tercel.store.journal import Journal
 from tercel.store.journal_format import next_run, run_directory
 from tercel.store.journal_read import JournalReader, open_journal, runs_of
-from tercel.strategy.contract import Strategy
-from tercel.venues.contract import VenueConnection
 
-__all__ = ["LiveSession", "SessionPlan", "SessionReport", "failure_of"]
+__all__ = ["ActorPlan", "LiveSession", "SessionPlan", "SessionReport", "failure_of"]
 
 _log = logging.getLogger(__name__)
 
-#: Time that closing channels and flushing the journal keep of a shutdown, in seconds.
-_CLOSE_S, _FLUSH_S = 5.0, 5.0
+#: What closing channels, ending actors and flushing the journal each keep of the time for an end, and the most of it.
+_SHARE, _SHARE_MAX_S = 1 / 6, 5.0
+#: How long a session with a duration waits for its venues before its time begins.
+_WAIT_NS = 30_000_000_000
+_LOOK_S = 0.05
 #: In a run's header: whether it begins with a snapshot.
 _FOLLOWS = "begins_with_snapshot"
-
-
-class SessionPlan(msgspec.Struct, frozen=True, kw_only=True):
-    """What a session is made of.
-
-    strategies, instruments, limits, capacity, jit: of the engine. connections: each names its instruments by their
-    index in `instruments`. directory: where journal, control socket and halt file lie; made when it is not there. sync:
-    how durable the journal is. options: how patient the session is. warm_up: (n,) EVENT rows that the strategies see
-    before the session begins, without an order leaving; their times must lie in the past. is_anew: begin with an empty
-    engine although the journal holds a run that could be recovered. adopt_at: index of an
-    instrument that no fill was ever counted of -> the price at which a position that the account holds already is taken
-    over; where none is given such a position halts the session (`position_unexplained`).
-    ssl: for wss and https addresses; the system's authorities by default. takes_signals: SIGINT and SIGTERM end the
-    session. meta: kept in the journal's header, never secrets.
-    """
-
-    strategies: Sequence[Strategy]
-    instruments: Sequence[Instrument]
-    connections: Sequence[VenueConnection]
-    directory: Path
-    limits: Limits | Sequence[Limits] | None = None
-    capacity: Capacity | None = None
-    jit: bool = True
-    sync: Sync | None = None
-    options: LiveOptions | None = None
-    liveness: Liveness | None = None
-    ssl: tls.SSLContext | None = None
-    warm_up: np.ndarray | None = None
-    is_anew: bool = False
-    adopt_at: Mapping[int, str] = {}
-    takes_signals: bool = True
-    meta: dict[str, str] = {}
-
-
-class SessionReport(msgspec.Struct, frozen=True, kw_only=True):
-    """What a session was when it had ended.
-
-    why: what ended it. run: its number in the journal. recovered: what the start found of the run before, None for
-    nothing. last: its last moment. n_compiled_armed: functions compiled after arming; 0 unless something is wrong.
-    error: what it broke with, None after an end in order.
-    """
-
-    why: str
-    run: int
-    recovered: Recovered | None
-    last: Glance
-    n_compiled_armed: int
-    error: Exception | None = None
 
 
 class LiveSession:
@@ -120,6 +71,9 @@ class LiveSession:
         self._stop_early = ""
         self._n_compiled_at_arming: int | None = None
         self._origin = Origin()
+        self._acting: Acting | None = None
+        #: When the session's time began, and until when it waits for that.
+        self._begun_ns = self._begin_by_ns = 0
 
     @property
     def state(self) -> str:
@@ -136,7 +90,10 @@ class LiveSession:
             self._stop_early = self._stop_early or why
 
     def halt(self, reason: int = KILL_SWITCH) -> None:
-        """The kill switch: no new order, cancel every open one until none is left. From the loop's thread."""
+        """The kill switch: no new order, cancel every open one until none is left. From the loop's thread.
+
+        It stands in the engine's state, so it also holds for the next start, until `resume` or a plan's `is_resuming`.
+        """
         core, shell = self._running()
         shell.act(lambda: core.halt(self.clock.wall_ns(), reason))
 
@@ -152,10 +109,23 @@ class LiveSession:
         shell.act(lambda: core.inject(rows, self.clock.wall_ns()))
 
     def look(self) -> Glance:
-        """The session at this moment."""
+        """The session at this moment. ConfigError before it has recovered."""
         core, _ = self._running()
         assert self.recent is not None
         return glance(core, self.recent)
+
+    @property
+    def actors(self) -> PipelineReport | None:
+        """How actors and their signals fare; None without any."""
+        return None if self._acting is None else self._acting.report()
+
+    @property
+    def left_s(self) -> float | None:
+        """How much of its time is left; None for a session without a duration."""
+        if not self.plan.duration_s:
+            return None
+        gone_ns = self.clock.wall_ns() - self._begun_ns if self._begun_ns else 0
+        return max(self.plan.duration_s - gone_ns / 1e9, 0.0)
 
     def _running(self) -> tuple[LiveCore, LiveShell]:
         if self.core is None or self.shell is None:
@@ -163,21 +133,20 @@ class LiveSession:
         return self.core, self.shell
 
     def answer(self, what: str, _request: dict[str, Any]) -> Any:
-        """Answer the control socket: status, halt, resume, stop."""
-        if what == "status":
-            shown: dict[str, Any] = msgspec.to_builtins(self.look())
-            shown["n_compiled_armed"] = self.n_compiled_armed
-            shown["error"] = "" if self.core is None or self.core.error is None else str(self.core.error)
-            return shown
+        """Do what the control socket asks (status, halt, resume, stop), then tell how the session stands."""
         if what == "halt":
             self.halt()
         elif what == "resume":
             self.resume()
         elif what == "stop":
-            self.stop("asked by the control socket")
-        else:
+            self.stop("asked for from another terminal")
+        elif what != "status":
             raise ConfigError(f"expected status, halt, resume or stop, found {what!r}")
-        return {"state": self.state}
+        shown: dict[str, Any] = msgspec.to_builtins(self.look())
+        shown["n_compiled_armed"] = self.n_compiled_armed
+        shown["error"] = "" if self.core is None or self.core.error is None else str(self.core.error)
+        shown["actors"] = msgspec.to_builtins(self.actors)
+        return shown
 
     @property
     def n_compiled_armed(self) -> int:
@@ -189,11 +158,16 @@ class LiveSession:
     def _prepare(self) -> Engine:
         """Compile, load, recover: everything that can fail before a socket is opened. Returns the engine."""
         plan = self.plan
+        if halt_file(plan.directory).exists():
+            raise ConfigError(
+                f"trading was halted here: {halt_file(plan.directory)} is there; when the reason is gone: "
+                f"tercel kill --lift {plan.directory}"
+            )
         for entry in ENTRIES:
             if entry.name.startswith(("engine.", "venues.")):
                 _ = entry.call
         self._state = LOAD
-        journal_path = plan.directory / "journal"
+        journal_path = plan.journal
         self.run_number = next_run(journal_path, self.clock.wall_ns())
         self._state = RECOVER
         reader = None if plan.is_anew else _last_begun(journal_path)
@@ -208,6 +182,10 @@ class LiveSession:
             for damage in self.recovered.damage:
                 _log.warning("journal: %s", damage)
             begin_run(engine, self.run_number)
+        for connection in plan.connections:
+            if isinstance(connection, PaperConnection):
+                held = engine.view("positions")["position"].tolist()
+                connection.seed(self.run_number, {i: held[i] for i in connection.instruments if held[i]})
         if plan.warm_up is not None and not engine.head["started_ns"]:
             warm_up(engine, plan.warm_up, self.clock.wall_ns())
         self.journal = Journal(
@@ -242,6 +220,7 @@ class LiveSession:
             recovered=self.recovered,
             last=self.look(),
             n_compiled_armed=self.n_compiled_armed,
+            actors=self.actors,
             error=core.error or shell.failure,
         )
 
@@ -250,43 +229,66 @@ class LiveSession:
         adopt_at = {i: plan.instruments[i].ticks(px) for i, px in plan.adopt_at.items()}
         standing = AccountStanding(engine, origin=self._origin, adopt_at=adopt_at)
         self.core = core = LiveCore(engine, plan.connections, journal, standing, options=plan.options, is_arming=False)
-        self.recent = Recent(engine)
-        core.flow.taps.append(self.recent.on_rows)
+        self.recent = recent = Recent(engine)
+        core.flow.taps += [recent.on_rows, *plan.taps]
+        now_ns = self.clock.wall_ns()
         if self.recovered is not None and len(self.recovered.unsent):
-            now_ns = self.clock.wall_ns()
             core.inject(unsent_rows(self.recovered.unsent, now_ns), now_ns)
+        if plan.is_resuming and core.flow.feed.halted:
+            core.resume(now_ns)
         self.shell = shell = LiveShell(
-            core, clock=self.clock, ssl=plan.ssl, liveness=plan.liveness, care=self._care, on_arming=self._on_arming
-        )
-        self._shutdown = shutdown = Shutdown(DEADLINE_S)
-        shutdown.add("disarm and cancel", self._cancel, reserve_s=DEADLINE_S - _CLOSE_S - _FLUSH_S)
+            core, clock=self.clock, ssl=plan.ssl, liveness=plan.liveness, care=self._care, on_arming=self._on_arming,
+            on_sent=recent.took,
+        )  # fmt: skip
+        self._acting = acting = Acting(plan.actors, engine, self.inject, self.clock)
+        shell.after.extend(acting.after)
+        core.flow.taps += acting.taps
+        kept_s = min(_SHARE * plan.stop_s, _SHARE_MAX_S)
+        self._shutdown = shutdown = Shutdown(plan.stop_s, is_forced=plan.is_forced)
+        shutdown.add("disarm and cancel", self._cancel, reserve_s=plan.stop_s - 3 * kept_s)
+        shutdown.add("stop actors", lambda: acting.stop(kept_s / 2), reserve_s=kept_s)
         if plan.takes_signals and threading.current_thread() is threading.main_thread():
             shutdown.take_signals()
         try:
-            async with ControlServer(plan.directory, self.answer):
+            async with ControlServer(plan.directory, self.answer), acting:
                 self._care()
                 if self._stop_early:
                     shutdown.ask(self._stop_early)
-                await self._until_over(shell, shutdown)
+                await self._until_over(shell, shutdown, kept_s)
         finally:
             shutdown.return_signals()
 
-    async def _until_over(self, shell: LiveShell, shutdown: Shutdown) -> None:
+    async def _until_over(self, shell: LiveShell, shutdown: Shutdown, close_s: float) -> None:
         """Until the session has ended by itself, or was asked to and has, or its time for that is over."""
         living = asyncio.create_task(shell.run(), name="live session")
         asked = asyncio.create_task(shutdown.wait(), name="wait for the end")
+        timing = asyncio.create_task(self._end_in_time(shutdown), name="the session's time")
         try:
             await asyncio.wait({living, asked}, return_when=asyncio.FIRST_COMPLETED)
             if not living.done():
                 await shutdown.run()
-                await asyncio.wait({living}, timeout=_CLOSE_S)
+                await asyncio.wait({living}, timeout=close_s)
         finally:
-            asked.cancel()
-            if not living.done():
-                living.cancel()
-            await asyncio.gather(living, asked, return_exceptions=True)
+            for task in (asked, timing, *(() if living.done() else (living,))):
+                task.cancel()
+            await asyncio.gather(living, asked, timing, return_exceptions=True)
         if not living.cancelled() and (error := living.exception()) is not None:
             raise error
+
+    async def _end_in_time(self, shutdown: Shutdown) -> None:
+        """Ask for the end when the session's time is over.
+
+        It counts from the first order that may leave; a venue that is never in step does not hold it for long.
+        """
+        self._begin_by_ns = self.clock.wall_ns() + _WAIT_NS
+        while (left_s := self.left_s) is not None:
+            now_ns = self.clock.wall_ns()
+            if not self._begun_ns and (self.core is None or self.core.is_trading or now_ns > self._begin_by_ns):
+                self._begun_ns = now_ns
+            if left_s <= 0:
+                shutdown.ask("its time is over")
+                return
+            await asyncio.sleep(_LOOK_S)
 
     async def _cancel(self) -> None:
         _, shell = self._running()

@@ -47,8 +47,9 @@ class LiveShell:
     """Runs one `LiveCore` in the running event loop.
 
     ssl: for wss and https; the system's authorities by default. care: called once a second from the loop, for a halt
-    file or a status line. on_arming: called before the first order may leave. failure: what broke outside of engine and
-    journal; the session then ends by itself.
+    file or a status line. on_arming: called before the first order may leave. on_sent: called with the nanoseconds from
+    an input to its orders, written; an input without orders costs it no look at the clock. after: called when what an
+    input led to is written. failure: what broke outside of engine and journal; the session then ends by itself.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class LiveShell:
         pauses: PauseWatch | None = None,
         care: Callable[[], None] | None = None,
         on_arming: Callable[[], None] | None = None,
+        on_sent: Callable[[int], None] | None = None,
     ) -> None:
         self.core = core
         self.clock = clock or SteadyClock()
@@ -71,6 +73,9 @@ class LiveShell:
         self._liveness = liveness or Liveness()
         self._care = care
         self._on_arming = on_arming
+        self._on_sent = on_sent
+        self._n_commands = 0
+        self.after: list[Callable[[], None]] = []
         self._channels: list[dict[str, _Channel]] = [{} for _ in core.links]
         self._loop = asyncio.get_running_loop()
         self._wake: asyncio.TimerHandle | None = None
@@ -158,6 +163,13 @@ class LiveShell:
         finally:
             self._is_carrying = False
         core = self.core
+        n_commands = core.flow.n_commands
+        if n_commands != self._n_commands:
+            self._n_commands = n_commands
+            if self._on_sent is not None:
+                self._on_sent(self.clock.wall_ns() - core.now_ns)
+        for call in self.after:
+            call()
         if core.notes:
             self._tell()
         if core.is_ready:

@@ -1,0 +1,99 @@
+"""The actors of one session: the pipeline around its engine, its supervisor, and their way up and down.
+
+Rows are copied for the actors while the engine's frames wait, and handed out when those are written, so that an actor
+costs an order one copy. Called by `live.session`; a session without actors has none of this.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from types import TracebackType
+
+import numpy as np
+
+from tercel.clock import Clock
+from tercel.engine.engine import Engine
+from tercel.live.actors import portfolio_of
+from tercel.live.actors_pipeline import Pipeline, PipelineReport
+from tercel.live.plan import ActorPlan
+from tercel.runtime.actor import ActorReport
+from tercel.runtime.supervisor import Supervisor
+
+__all__ = ["Acting"]
+
+_log = logging.getLogger(__name__)
+
+#: How long actors get to end where nobody asked for an ordered end before.
+_STOP_S = 1.0
+
+
+class Acting:
+    """The actors of `plans`, alive while the context is. sink: takes (n,) EVENT signals. taps, after: for the driver's
+    flow and its shell; empty without actors.
+    """
+
+    def __init__(
+        self, plans: Sequence[ActorPlan], engine: Engine, sink: Callable[[np.ndarray], None], clock: Clock
+    ) -> None:
+        self.taps: list[Callable[[np.ndarray, int], None]] = [self._keep] if plans else []
+        self.after: list[Callable[[], None]] = [self._publish] if plans else []
+        self._plans = plans
+        self._engine = engine
+        self._sink = sink
+        self._clock = clock
+        self._kept: list[np.ndarray] = []
+        self._supervisor: Supervisor | None = None
+        self._pipeline: Pipeline | None = None
+        self._is_moving = False
+
+    def report(self) -> PipelineReport | None:
+        """How actors and signals stand; None for a session without actors."""
+        return None if self._pipeline is None else self._pipeline.report()
+
+    async def __aenter__(self) -> Acting:
+        if self._plans:
+            self._supervisor = supervisor = Supervisor(clock=self._clock)
+            await supervisor.__aenter__()
+            self._pipeline = pipeline = Pipeline(
+                supervisor, self._engine.instruments, self._sink, clock=self._clock,
+                standing=lambda: portfolio_of(self._engine),
+            )  # fmt: skip
+            supervisor.watcher = self._tell
+            pipeline.start()
+            for plan in self._plans:
+                pipeline.add(plan.name, plan.factory, policy=plan.policy)
+                if plan.config is not None:
+                    pipeline.configure(plan.name, plan.config)
+            self._is_moving = True
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.stop(_STOP_S)
+        if self._supervisor is not None:
+            await self._supervisor.__aexit__(kind, error, trace)
+
+    async def stop(self, deadline_s: float) -> None:
+        """End the actors; what has not ended after `deadline_s` seconds is cancelled. Again: nothing."""
+        if self._pipeline is not None and self._is_moving:
+            self._is_moving = False
+            await self._pipeline.stop(deadline_s)
+
+    def _keep(self, rows: np.ndarray, _now_ns: int) -> None:
+        if self._is_moving:
+            self._kept.append(rows.copy())
+
+    def _publish(self) -> None:
+        if self._kept and self._pipeline is not None:
+            for rows in self._kept:
+                self._pipeline.publish(rows)
+            self._kept.clear()
+
+    def _tell(self, report: ActorReport) -> None:
+        """An actor's state has changed."""
+        if self._pipeline is not None and self._pipeline.bus.is_open:
+            self._pipeline.bus.publish(report)
+        if report.last_error:
+            _log.warning("actor %s is %s: %s", report.name, report.state, report.last_error)
