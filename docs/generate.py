@@ -156,7 +156,7 @@ def configuration() -> str:
     tables = (
         ("[session]", settings.SessionSettings), ("[venues.NAME]", settings.VenueSettings),
         ("[[instruments]]", settings.InstrumentSettings), ("[[strategies]]", settings.StrategySettings),
-        ("[paper]", settings.PaperSettings),
+        ("[[actors]]", settings.ActorSettings), ("[paper]", settings.PaperSettings),
     )  # fmt: skip
     lines = []
     for name, table in tables:

@@ -20,7 +20,7 @@ from tercel.cli.replay_journal import retell
 LIVE = """
 [session]
 name = "secretive"
-journal = "journal"
+directory = "session"
 
 [venues.here]
 market = "spot"
@@ -111,7 +111,7 @@ def test_a_paper_session_trades_and_goes_on_after_a_restart(venue, tmp_path):
     assert told["end"]["orders"] == []
     lines = [line for line in first.stderr.splitlines() if "equity" in line]
     assert any("BTCUSDT" in line for line in lines)
-    assert retell(tmp_path / "journal").same
+    assert retell(tmp_path / "session").same
 
     second = ran(tmp_path, *arguments)
     assert second.returncode == 0, second.stderr
@@ -120,8 +120,8 @@ def test_a_paper_session_trades_and_goes_on_after_a_restart(venue, tmp_path):
     assert again["run"] > told["run"]
     # What was held stays held: fills of both runs are one account.
     assert again["end"]["n_fills"] >= told["end"]["n_fills"]
-    assert retell(tmp_path / "journal").same
-    assert ran(tmp_path, "replay", "journal").returncode == 0
+    assert retell(tmp_path / "session").same
+    assert ran(tmp_path, "replay", "session").returncode == 0
 
 
 def test_recording_makes_a_capture_that_imports_and_a_tape(venue, tmp_path):
@@ -179,13 +179,13 @@ def test_no_key_is_found_in_anything_a_live_session_writes(venue, tmp_path):
 
     texts = [seen, out, err, status.stdout, killed.stdout, again.stderr, refused.stderr]
     places = [text.encode() for text in texts] + [cmdline]
-    places += [path.read_bytes() for path in (tmp_path / "journal").rglob("*") if path.is_file()]
+    places += [path.read_bytes() for path in (tmp_path / "session").rglob("*") if path.is_file()]
     assert sum(map(len, places)) > 100_000
     for found in places:
         assert key.encode() not in found
         assert secret.encode() not in found
         assert b"signature=" not in found
-    assert retell(tmp_path / "journal").same
+    assert retell(tmp_path / "session").same
 
 
 def test_a_live_session_needs_limits(venue, tmp_path):
@@ -218,5 +218,5 @@ def test_a_killed_paper_session_goes_on_without_the_orders_that_rested(venue, tm
     told = json.loads(second.stdout)
     assert told["recovered_run"] > 0
     assert told["end"]["orders"] == []
-    assert retell(tmp_path / "journal", told["recovered_run"]).same
-    assert retell(tmp_path / "journal").same
+    assert retell(tmp_path / "session", told["recovered_run"]).same
+    assert retell(tmp_path / "session").same

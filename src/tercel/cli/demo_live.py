@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tercel.cli.terminal import Terminal
-    from tercel.cli.trading import Ended
+    from tercel.live.plan import SessionPlan, SessionReport
     from tercel.live.settings import Settings
     from tercel.localvenue.venue import LocalVenue
 
@@ -38,40 +38,43 @@ def trade_live(
     maker_bp: float,
     taker_bp: float,
 ) -> dict[str, Any]:
-    """Trade live for `duration_s` seconds; returns what came of it, for --json. The journal goes into `directory`."""
+    """Trade live for `duration_s` seconds; returns what came of it, for --json. The session's directory lies
+    in `directory`.
+    """
     from tercel.cli.live_view import LiveView
-    from tercel.cli.trading import Plan, trade
+    from tercel.cli.trading import strategies_and_meta, trade
     from tercel.cli.warm import LIVE_ENTRIES, VENUE_ENTRIES, warm
     from tercel.live.secrets import Secret
+    from tercel.live.session import failure_of
     from tercel.localvenue.server import VenueServer
     from tercel.runtime.loop import run as run_loop
 
     warm(terminal, LIVE_ENTRIES | VENUE_ENTRIES, [strategy])
-    journal = directory / "journal"
-    shutil.rmtree(journal, ignore_errors=True)
+    place = directory / "session"
+    shutil.rmtree(place, ignore_errors=True)
     venue = _venue(seed, tick, lot, maker_bp, taker_bp)
     key = next(one for one in venue.keys if one.can_trade and one.secret)
     held_before = sum(venue.bank.accounts[key.account].balance(_BASE))
     view = LiveView(f"live trading on the built-in venue: {strategy}")
-    plan = Plan(
-        title="demo", on_paper=False, specs=[(strategy, settings)], duration_s=duration_s, fresh=True,
-        keys={"local": (Secret(key.key, "the built-in venue"), Secret(key.secret.decode(), "the built-in venue"))},
-        show=lambda seen, left: view.show(seen, left=left), look_s=0.25 if view.is_moving else 1.0,
-    )  # fmt: skip
+    keys = {"local": (Secret(key.key, "the built-in venue"), Secret(key.secret.decode(), "the built-in venue"))}
+    made = strategies_and_meta([(strategy, settings)])
 
-    async def live() -> Ended:
+    async def live() -> tuple[SessionPlan, SessionReport]:
         async with VenueServer(venue) as server:
-            return await trade(_settings(server.port, server.rest_port, journal, strategy), plan)
+            return await trade(
+                _settings(server.port, server.rest_port, place, strategy), view, on_paper=False, keys=keys,
+                duration_s=duration_s, is_anew=True, **made,
+            )  # fmt: skip
 
     with view:
-        ended = run_loop(live())
-        view.show(ended.seen, last=True)
-    if ended.failure is not None:
-        raise ended.failure
+        plan, report = run_loop(live())
+    failure = failure_of(report)
+    if failure is not None:
+        raise failure
     held = sum(venue.bank.accounts[key.account].balance(_BASE)) - held_before
     # A spot venue takes the fee of a purchase out of what was bought; a position is counted before fees.
     held += sum(trade.commission for trade in venue.desk.trades if trade.asset == _BASE)
-    return _tell(terminal, ended, held / _MONEY_UNITS, money_is_whole=not venue.bank.imbalance())
+    return _tell(terminal, plan, report, held / _MONEY_UNITS, money_is_whole=not venue.bank.imbalance())
 
 
 def _venue(seed: int, tick: str, lot: str, maker_bp: float, taker_bp: float) -> LocalVenue:
@@ -91,7 +94,7 @@ def _venue(seed: int, tick: str, lot: str, maker_bp: float, taker_bp: float) -> 
     return venue
 
 
-def _settings(port: int, rest_port: int, journal: Path, strategy: str) -> Settings:
+def _settings(port: int, rest_port: int, directory: Path, strategy: str) -> Settings:
     from tercel.live.settings import InstrumentSettings, SessionSettings, Settings, StrategySettings, VenueSettings
     from tercel.risk.limits import Limits
 
@@ -99,20 +102,22 @@ def _settings(port: int, rest_port: int, journal: Path, strategy: str) -> Settin
         venues={"local": VenueSettings(market="spot", network="local", port=port, rest_port=rest_port)},
         instruments=[InstrumentSettings(symbol=SYMBOL, venue="local")],
         strategies=[StrategySettings(spec=strategy)],
-        session=SessionSettings(name="demo", journal=str(journal.resolve())),
+        session=SessionSettings(name="demo", directory=str(directory.resolve())),
         limits=Limits(position_max=0.2, order_qty_max=0.05, price_collar=0.01, message_rate=200, daily_loss_max=2000),
         path=Path("the demo"),
     )
 
 
-def _tell(terminal: Terminal, ended: Ended, held: float, *, money_is_whole: bool) -> dict[str, Any]:
+def _tell(
+    terminal: Terminal, plan: SessionPlan, report: SessionReport, held: float, *, money_is_whole: bool
+) -> dict[str, Any]:
     """Prove what can be proved about the session, and show it."""
     from tercel.cli.replay_journal import retell
     from tercel.observe.results import Result
 
     with terminal.bar("replaying the session from its journal"):
-        told = retell(ended.journal)
-    seen = ended.seen
+        told = retell(plan.journal)
+    seen = report.last
     position = seen.instruments[0].position
     same_position = abs(position - held) < 1e-9
     latency = seen.tick_to_order_us
@@ -134,12 +139,12 @@ def _tell(terminal: Terminal, ended: Ended, held: float, *, money_is_whole: bool
             f"{told.n_commands:,} commands from {told.reader.n_rows:,} journal rows: "
             + ("the same, byte for byte" if told.same else "NOT THE SAME"),
         ),
-        ("journal", f"{ended.journal} (tercel replay {ended.journal})"),
+        ("journal", f"{plan.directory} (tercel replay {plan.directory})"),
     ]
     terminal.panel("live trading", rows)
     return {
         "equity": seen.equity, "commands": seen.n_commands, "fills": seen.n_fills, "refused": seen.n_refused,
         "rows": seen.n_rows, "position": position, "venue_position": held, "same_position": same_position,
         "money_is_whole": money_is_whole, "same_commands": told.same, "tick_to_order_us": latency,
-        "journal": str(ended.journal),
+        "directory": str(plan.directory),
     }  # fmt: skip

@@ -25,7 +25,7 @@ _L3_ORDERS, _L3_LEVELS = 1 << 18, 1 << 16
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.add_argument("tape", type=Path, metavar="TAPE", help="a tape made by import or simulate, or a journal")
+    parser.add_argument("tape", type=Path, metavar="TAPE", help="a tape made by import or simulate, or a session")
     parser.add_argument("--levels", type=int, default=3, help="levels a side to print (default: 3)")
     parser.add_argument("--run", type=int, default=None, help="run of a journal (default: the last)")
     parser.add_argument("--quick", action="store_true", help="metadata only: no row is read")

@@ -19,8 +19,9 @@ def examine_journal(path: Path, run: int | None = None) -> dict[str, Any]:
     from tercel.model.commands import COMMAND_NAMES
     from tercel.model.events import KIND_NAMES, LOCAL
     from tercel.store.journal_format import BLOCK, COMMAND_BASE, is_note
-    from tercel.store.journal_read import open_journal, runs_of
+    from tercel.store.journal_read import journal_at, open_journal, runs_of
 
+    path = journal_at(path)
     reader = open_journal(path, run, allow_damage=True)
     counts = np.zeros(256, np.int64)
     n_notes, n_seen, times = 0, 0, [0, 0]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +11,6 @@ from tercel.cli.session_arguments import add_place_arguments
 
 if TYPE_CHECKING:
     from tercel.cli.terminal import Terminal
-    from tercel.cli.trading import Ended
     from tercel.live.settings import Settings
 
 __all__ = ["DESCRIPTION", "add_arguments", "add_session_arguments", "run", "run_session"]
@@ -31,8 +29,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", dest="settings",
                         help="a parameter of the strategies; repeatable")  # fmt: skip
     add_session_arguments(parser)
-    parser.add_argument("--journal", default="journal", metavar="DIR",
-                        help="where the journal goes without a configuration (default: journal)")  # fmt: skip
+    parser.add_argument("--directory", default="session", metavar="DIR",
+                        help="where the journal goes without a configuration\n(default: session)")  # fmt: skip
     add_place_arguments(parser)
     add_venue_arguments(parser)
     limits = parser.add_argument_group("limits of the risk gate, without a configuration (default: none)")
@@ -45,6 +43,10 @@ def add_session_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--duration", metavar="TIME", help="end after this time of trading, such as 90s or 2h")
     parser.add_argument("--fresh", action="store_true", help="begin anew: do not go on where the journal's last run\n"
                         "ended")  # fmt: skip
+    parser.add_argument("--resume", action="store_true", help="lift the halt that the last run ended with")
+    parser.add_argument("--warm-up", metavar="FILE.tape", help="what the strategies see before the session begins")
+    parser.add_argument("--actor", action="append", default=[], metavar="SPEC", dest="actors",
+                        help="an actor, path/to/file.py:Class or package.module:Class;\nrepeatable")  # fmt: skip
 
 
 def run(options: argparse.Namespace) -> int:
@@ -68,7 +70,7 @@ def run(options: argparse.Namespace) -> int:
             taker_bp=options.taker_bp, queue=options.queue, queue_n=options.queue_n,
             partial_fills=not options.no_partial_fills, consume=options.consume,
         )  # fmt: skip
-        settings = settings_of(options, options.what, journal=options.journal, paper=paper)
+        settings = settings_of(options, options.what, directory=options.directory, paper=paper)
         settings = replace(settings, limits=limits_of(options))
     return run_session(
         terminal, settings, options, specs_of(settings, options.settings), title="paper trading", on_paper=True
@@ -86,59 +88,27 @@ def run_session(
     keys: dict[str, Any] | None = None,
 ) -> int:
     """Warm up, trade with a view, and tell how it ended; the exit code."""
+    from msgspec.structs import replace
+
+    from tercel.cli.actor_spec import actor_plans
     from tercel.cli.live_view import LiveView
     from tercel.cli.simulate import seconds_of
-    from tercel.cli.strategy_spec import make_strategies
-    from tercel.cli.trading import Plan, trade
+    from tercel.cli.trading import strategies_and_meta, tell_end, trade
     from tercel.cli.warm import LIVE_ENTRIES, PAPER_ENTRIES, warm
     from tercel.runtime.loop import run as run_loop
 
     duration_s = seconds_of(options.duration) if options.duration else 0.0
-    for spec, set_ in specs:
-        make_strategies([spec], set_)
+    if options.warm_up:
+        settings = replace(settings, session=replace(settings.session, warm_up=str(Path(options.warm_up).absolute())))
+    made = strategies_and_meta(specs)
+    actors = actor_plans(settings, options.actors)
     warm(terminal, (PAPER_ENTRIES if on_paper else {}) | LIVE_ENTRIES, [spec for spec, _ in specs])
     view = LiveView(f"{title}: {settings.session.name}")
-    plan = Plan(
-        title=title, on_paper=on_paper, specs=specs, duration_s=duration_s, keys=keys or {}, fresh=options.fresh,
-        show=lambda seen, left: view.show(seen, left=left), look_s=0.25 if view.is_moving else 1.0,
-    )  # fmt: skip
     with view:
-        ended = run_loop(trade(settings, plan))
-        view.show(ended.seen, last=True)
-    return tell_end(terminal, ended)
-
-
-def tell_end(terminal: Terminal, ended: Ended) -> int:
-    """How a session ended, as a table or as JSON; the exit code."""
-    from msgspec import to_builtins
-
-    from tercel.errors import TercelError
-
-    seen = ended.seen
-    terminal.emit(
-        {
-            "run": ended.run, "journal": str(ended.journal), "recovered_run": ended.recovered, "why": ended.why,
-            "failure": str(ended.failure) if ended.failure else "", "end": to_builtins(seen),
-        }
-    )  # fmt: skip
-    rows = [
-        ("ended", ended.why),
-        ("equity", f"{seen.equity:+,.2f}, with fees, open positions at the mid"),
-        ("orders, fills", f"{seen.n_commands:,} commands, {seen.n_fills:,} fills, {seen.n_refused:,} refused"),
-    ]
-    rows += [("position", f"{one.position:g} {one.symbol}") for one in seen.instruments if one.position]
-    if seen.orders:
-        rows.append(("still open", f"{len(seen.orders)} orders: the next start asks about them"))
-    if seen.tick_to_order_us is not None:
-        rows.append(("tick to order", "p50 {:,.0f} us, p99 {:,.0f} us".format(*seen.tick_to_order_us)))
-    if ended.recovered:
-        rows.append(("went on from", f"run {ended.recovered}"))
-    journal = Path(os.path.relpath(ended.journal))
-    shown = ended.journal if journal.parts[:1] == ("..",) else journal
-    rows.append(("journal", f"{shown}, run {ended.run} (tercel replay {shown})"))
-    terminal.panel("the session", rows)
-    if ended.failure is not None:
-        if isinstance(ended.failure, TercelError):
-            raise ended.failure
-        raise RuntimeError(f"the session broke: {ended.failure}") from ended.failure
-    return 0
+        plan, report = run_loop(
+            trade(
+                settings, view, on_paper=on_paper, keys=keys, actors=actors, duration_s=duration_s,
+                is_anew=options.fresh, is_resuming=options.resume, **made,
+            )
+        )  # fmt: skip
+    return tell_end(terminal, plan, report)

@@ -70,7 +70,7 @@ def run(options: argparse.Namespace) -> int:
 
     terminal = Terminal(json=options.json)
     if options.configuration is None:
-        settings = settings_of(options, [], journal="")
+        settings = settings_of(options, [], directory="")
     elif is_configuration(options.configuration):
         settings = load_settings(options.configuration)
     else:
@@ -99,9 +99,10 @@ def _record(terminal: Any, settings: Settings, options: argparse.Namespace, reco
 
     from tercel.cli.live_view import LiveView
     from tercel.cli.simulate import seconds_of
-    from tercel.cli.trading import Plan, trade
+    from tercel.cli.trading import trade
     from tercel.cli.warm import LIVE_ENTRIES, PAPER_ENTRIES, warm
     from tercel.clock import wall_ns
+    from tercel.live.session import failure_of
     from tercel.runtime.loop import run as run_loop
     from tercel.store.writing import TapeSpooler
 
@@ -110,18 +111,18 @@ def _record(terminal: Any, settings: Settings, options: argparse.Namespace, reco
     path = options.tape or options.out / f"{settings.session.name}-{wall_ns() // 1_000_000_000}.tape"
     with TapeSpooler(path) as spooler, tempfile.TemporaryDirectory(prefix="tercel-record-") as scratch:
         # The session that listens needs a journal like any other; what is to be kept is in the captures.
-        session = replace(settings.session, journal=scratch, control="", sync_ms=0.0)
-        plan = Plan(
-            title="recording", on_paper=True, specs=[], sink=recorder.take,
-            duration_s=seconds_of(options.duration) if options.duration else 0.0,
-            show=lambda seen, left: view.show(seen, left=left), look_s=0.25 if view.is_moving else 1.0,
-            on_start=lambda core: core.flow.taps.append(lambda rows, now_ns: spooler.append(rows)), fresh=True,
-        )  # fmt: skip
+        session = replace(settings.session, directory=scratch, sync_ms=0.0, warm_up="")
         with view:
-            ended = run_loop(trade(replace(settings, session=session, strategies=[]), plan))
-            view.show(ended.seen, last=True)
-        if ended.failure is not None:
-            raise ended.failure
+            plan, report = run_loop(
+                trade(
+                    replace(settings, session=session), view, strategies=[], sink=recorder.take, is_anew=True,
+                    duration_s=seconds_of(options.duration) if options.duration else 0.0,
+                    taps=[lambda rows, now_ns: spooler.append(rows)],
+                )
+            )  # fmt: skip
+        failure = failure_of(report)
+        if failure is not None:
+            raise failure
         if options.no_tape or not spooler.n_rows:
             return None
-        return spooler.finish(ended.instruments, source=settings.session.name, format="recorded")
+        return spooler.finish(list(plan.instruments), source=settings.session.name, format="recorded")

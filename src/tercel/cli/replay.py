@@ -18,15 +18,15 @@ DESCRIPTION = """Send a recording through the live path.
 
 A tape or a capture: strategies trade it on paper through the driver that trades live, as fast as it goes or at its own
 speed (--speed 1), and the journal of that run is replayed to prove that it gives the same commands and the same state.
-A journal's directory: the run it holds is told again from its rows, and what the engine commands now is compared with
-what it commanded then, byte for byte. Exit code 1: it does not replay."""
+A session's directory: the last run of its journal is told again from its rows, and what the engine commands now is
+compared with what it commanded then, byte for byte. Exit code 1: it does not replay."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument("strategies", nargs="*", metavar="STRATEGY",
                         help="what to run over a tape; for a journal where it does not say")  # fmt: skip
-    parser.add_argument("source", type=Path, metavar="SOURCE", help="a tape, a capture, or a journal's directory")
+    parser.add_argument("source", type=Path, metavar="SOURCE", help="a tape, a capture, or a session's directory")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", dest="settings",
                         help="a parameter, see tercel backtest; repeatable")  # fmt: skip
     parser.add_argument("--speed", type=float, default=0.0, metavar="X",
@@ -87,7 +87,7 @@ def _tape_of(terminal: Terminal, source: Path) -> Any:
     from tercel.store.tape import Tape
 
     if not source.is_file():
-        raise DataError(f"nothing to replay at {source}: expected a tape, a capture or a journal's directory")
+        raise DataError(f"nothing to replay at {source}: expected a tape, a capture or a session's directory")
     with source.open("rb") as file:
         if file.read(4) == b"PAR1":
             return Tape.open(source)

@@ -50,11 +50,11 @@ def retell(
     initial_equity: float = 10_000.0,
     sample_s: float = 1.0,
 ) -> Retold:
-    """Tell a run of the journal at `path` again; 0: the last. specs: strategies and settings in place of its own."""
+    """Tell a run of the session or journal at `path` again; 0: the last. specs: strategies in place of its own."""
     from tercel.live.recap import recap
-    from tercel.store.journal_read import open_journal
+    from tercel.store.journal_read import journal_at, open_journal
 
-    reader = open_journal(path, run or None)
+    reader = open_journal(journal_at(path), run or None)
     engine = _engine_of(reader, specs)
     if reader.snapshot is not None:
         engine.restore(reader.snapshot.state)

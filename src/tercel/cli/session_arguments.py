@@ -41,7 +41,7 @@ def is_configuration(text: str) -> bool:
 
 
 def settings_of(
-    options: argparse.Namespace, specs: Sequence[str], *, journal: str, paper: PaperSettings | None = None
+    options: argparse.Namespace, specs: Sequence[str], *, directory: str, paper: PaperSettings | None = None
 ) -> Settings:
     """Settings from the command line alone. ConfigError where something is missing."""
     from tercel.errors import ConfigError
@@ -64,7 +64,7 @@ def settings_of(
         venues={options.venue: venue},
         instruments=[InstrumentSettings(symbol=symbol, venue=options.venue) for symbol in options.symbol],
         strategies=[StrategySettings(spec=spec) for spec in specs],
-        session=SessionSettings(name=options.venue, journal=journal),
+        session=SessionSettings(name=options.venue, directory=directory),
         paper=paper or PaperSettings(),
         path=Path.cwd() / "command line",
     )

@@ -15,8 +15,8 @@ Exit code 7: no session answers there."""
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.add_argument("where", nargs="?", type=Path, default=Path("journal"), metavar="WHERE",
-                        help="the session's configuration, or its journal's\ndirectory (default: journal)")  # fmt: skip
+    parser.add_argument("where", nargs="?", type=Path, default=Path("session"), metavar="WHERE",
+                        help="the session's configuration or its directory\n(default: session)")  # fmt: skip
 
 
 def run_directory(where: Path) -> Path:
@@ -26,7 +26,7 @@ def run_directory(where: Path) -> Path:
     from tercel.live.settings import load_settings
 
     settings = load_settings(where)
-    return settings.place(settings.session.control or settings.session.journal)
+    return settings.place(settings.session.directory)
 
 
 def run(options: argparse.Namespace) -> int:

@@ -18,7 +18,7 @@ from typing import Any
 from tercel.errors import ConfigError, StrategyError
 from tercel.strategy.contract import Strategy
 
-__all__ = ["load_class", "make_strategies"]
+__all__ = ["load_class", "load_module", "make_strategies"]
 
 
 def load_class(spec: str) -> type[Strategy]:
@@ -31,10 +31,8 @@ def load_class(spec: str) -> type[Strategy]:
     if spec in library.LIBRARY:
         return library.load(spec)
     place, _, name = spec.rpartition(":") if ":" in spec else (spec, "", "")
-    if place.endswith(".py"):
-        module = _module_of_file(Path(place))
-    elif name:
-        module = _module_of_name(place)
+    if place.endswith(".py") or name:
+        module = load_module(place)
     else:
         raise ConfigError(
             f"no strategy {spec!r}: expected path/to/file.py:Class, package.module:Class, or one of the library: "
@@ -55,6 +53,11 @@ def load_class(spec: str) -> type[Strategy]:
     if not (isinstance(found, type) and issubclass(found, Strategy)):
         raise ConfigError(f"{place} has no strategy {name!r}; it has: {', '.join(classes) or 'none'}")
     return found
+
+
+def load_module(place: str) -> Any:
+    """The module at a path that ends in .py, or of that name; errors as of `load_class`."""
+    return _module_of_file(Path(place)) if place.endswith(".py") else _module_of_name(place)
 
 
 def _module_of_file(path: Path) -> Any:

@@ -1,16 +1,23 @@
-"""From a configuration to the parts of a session: instruments as the venues state them, and connections.
+"""From a configuration to a session's plan: instruments as the venues state them, limits, connections.
 
 Instruments are asked for once, before the engine is made, because its memory is laid out for them; a connection asks
-again when it opens and trades nothing whose rules have changed. Called by the command line. Secrets pass through here
-on their way to what signs, and stay nowhere else.
+again when it opens and trades nothing whose rules have changed. Called by the command line and from Python. Secrets
+pass through here on their way to what signs, and stay nowhere else.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
 
 from tercel.errors import ConfigError, NetworkError, UnitError, UnknownInstrumentError
+from tercel.live.control import check_halt
+from tercel.live.driver import LiveOptions
 from tercel.live.paper import PaperConnection
+from tercel.live.plan import ActorPlan, SessionPlan
 from tercel.live.recording import RecordingConnection, Sink
 from tercel.live.secrets import Secret
 from tercel.live.settings import PaperSettings, Settings, VenueSettings
@@ -20,12 +27,18 @@ from tercel.risk.limits import Limits
 from tercel.sim.fees import Fees
 from tercel.sim.latency import Latency, Lognormal
 from tercel.sim.venue import VenueRules
+from tercel.store.journal import Sync
+from tercel.store.tape import Tape
+from tercel.strategy.contract import Strategy
 from tercel.venues.binance.connection import BinanceConnection
 from tercel.venues.binance.exchange_info import exchange_info_url, read_exchange_info
 from tercel.venues.binance.settings import BinanceSettings, Credentials, local, mainnet, testnet
 from tercel.venues.contract import VenueConnection
 
-__all__ = ["adoption_prices", "ask_instruments", "binance_settings", "engine_limits", "make_connections", "paper_rules"]
+__all__ = [
+    "adoption_prices", "ask_instruments", "binance_settings", "engine_limits", "make_connections", "paper_rules",
+    "plan_session", "read_warm_up",
+]  # fmt: skip
 
 _LEGS = ("new", "amend", "cancel", "response", "fill")
 
@@ -129,14 +142,12 @@ def make_connections(
     *,
     keys: dict[str, tuple[Secret, Secret]] | None = None,
     on_paper: bool,
-    run: int,
-    positions: dict[int, int] | None = None,
     sink: Sink | None = None,
 ) -> list[VenueConnection]:
     """One connection a venue, instruments by the engine's index.
 
-    keys: of the accounts, by venue; on paper none are used. run, positions: of the engine, for the simulated venue.
-    sink: takes every market message as it came. ConfigError: a live venue without keys.
+    keys: of the accounts, by venue; on paper none are used. sink: takes every market message as it came. ConfigError:
+    a live venue without keys.
     """
     made: list[VenueConnection] = []
     for name, venue in settings.venues.items():
@@ -155,7 +166,85 @@ def make_connections(
         if sink is not None:
             connection = RecordingConnection(connection, sink)
         if on_paper:
-            held = {i: lots for i, lots in (positions or {}).items() if i in mine}
-            connection = PaperConnection(connection, paper_rules(settings.paper), run=run, positions=held)
+            connection = PaperConnection(connection, paper_rules(settings.paper))
         made.append(connection)
     return made
+
+
+def read_warm_up(path: Path, instruments: Sequence[Instrument]) -> np.ndarray:
+    """The rows of a tape with the session's instrument numbers; what it has of others is left out.
+
+    ConfigError: it lacks an instrument of the session, or has it on another grid. StorageError: it cannot be read.
+    """
+    tape = Tape.open(path)
+    numbers = np.full(len(tape.instruments), -1, np.int64)
+    for is_same_venue in (True, False):
+        for i, one in enumerate(instruments):
+            if i in numbers:
+                continue
+            for j, theirs in enumerate(tape.instruments):
+                is_it = (theirs.symbol, theirs.tick_size, theirs.lot_size) == (one.symbol, one.tick_size, one.lot_size)
+                if is_it and numbers[j] < 0 and (theirs.venue == one.venue or not is_same_venue):
+                    numbers[j] = i
+                    break
+    missing = [one.symbol for i, one in enumerate(instruments) if i not in numbers]
+    if missing:
+        known = ", ".join(f"{x.symbol} (tick {x.tick_size}, lot {x.lot_size})" for x in tape.instruments)
+        raise ConfigError(
+            f"the warm-up {path} lacks {', '.join(missing)} with the tick and lot sizes of the venue; it has: {known}"
+        )
+    rows = np.array(tape.rows())
+    placed = numbers[rows["instrument"]]
+    rows["instrument"] = np.maximum(placed, 0)
+    kept: np.ndarray = rows[placed >= 0]
+    return kept
+
+
+async def plan_session(
+    settings: Settings,
+    strategies: Sequence[Strategy],
+    *,
+    on_paper: bool = True,
+    keys: dict[str, tuple[Secret, Secret]] | None = None,
+    actors: Sequence[ActorPlan] = (),
+    duration_s: float = 0.0,
+    is_anew: bool = False,
+    is_resuming: bool = False,
+    is_forced: bool = False,
+    meta: dict[str, str] | None = None,
+    sink: Sink | None = None,
+    taps: Sequence[Callable[[np.ndarray, int], None]] = (),
+) -> SessionPlan:
+    """Ask the venues of a configuration for their instruments, and say what the session is made of.
+
+    strategies, actors: in place of those that the configuration names. on_paper: fills are simulated, no key is needed.
+    keys, sink: see `make_connections`. The rest: of `SessionPlan`. Raises what is wrong with the configuration, and
+    NetworkError where a venue does not answer.
+    """
+    directory = settings.place(settings.session.directory)
+    check_halt(directory)
+    instruments = await ask_instruments(settings)
+    adoption_prices(settings, instruments)
+    adopt_at = {i: str(one.adopt_at) for i, one in enumerate(settings.instruments) if one.adopt_at is not None}
+    warm_up = None
+    if settings.session.warm_up:
+        warm_up = read_warm_up(settings.place(settings.session.warm_up), instruments)
+    return SessionPlan(
+        strategies=strategies,
+        instruments=instruments,
+        connections=make_connections(settings, instruments, keys=keys, on_paper=on_paper, sink=sink),
+        directory=directory,
+        limits=engine_limits(settings, instruments),
+        actors=actors,
+        taps=taps,
+        sync=Sync(every_ms=settings.session.sync_ms, on_order=settings.session.sync_on_order),
+        options=LiveOptions(answer_ns=round(settings.session.answer_s * 1e9)),
+        warm_up=warm_up,
+        is_anew=is_anew,
+        is_resuming=is_resuming,
+        adopt_at=adopt_at,
+        is_forced=is_forced,
+        duration_s=duration_s,
+        stop_s=settings.session.stop_s,
+        meta={"name": settings.session.name, "kind": "paper" if on_paper else "live", **(meta or {})},
+    )

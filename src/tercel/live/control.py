@@ -1,8 +1,8 @@
 """The way into a running session from another terminal: a Unix socket that only its owner can use, and a halt file.
 
 A request is one line of JSON, `{"ask": "status"}`, and so is its answer. The socket lies in the session's directory,
-mode 0600. A file named HALT there halts the session within a second, and one that starts beside it starts halted: that
-works even where nobody answers. Served by `live.session`; asked by `tercel status`, `kill` and `stop`.
+mode 0600. A file named HALT there halts the session within a second, and no session starts beside it: that works even
+where nobody answers. Served by `live.session`; asked by `tercel status` and `tercel kill`.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from typing import Any
 
 import msgspec
 
-from tercel.errors import NetworkError, StorageError
+from tercel.errors import ConfigError, NetworkError, StorageError
 
-__all__ = ["ControlServer", "ask_session", "halt_file"]
+__all__ = ["ControlServer", "ask_session", "check_halt", "halt_file"]
 
 #: The longest request, in bytes, and the longest path a Unix socket may have.
 _LINE_MAX = 4096
@@ -33,6 +33,15 @@ Answerer = Callable[[str, dict[str, Any]], Any]
 def halt_file(run_directory: Path) -> Path:
     """The file whose existence halts the session of a run directory."""
     return run_directory / "HALT"
+
+
+def check_halt(run_directory: Path) -> None:
+    """ConfigError where a halt file keeps a session from starting."""
+    path = halt_file(run_directory)
+    if path.exists():
+        raise ConfigError(
+            f"trading was halted here: {path} is there; when the reason is gone: tercel kill --lift {run_directory}"
+        )
 
 
 def _socket_path(run_directory: Path) -> Path:

@@ -94,9 +94,8 @@ class SessionReport(msgspec.Struct, frozen=True, kw_only=True):
     """What a session was when it had ended.
 
     why: what ended it. run: its number in the journal. recovered: what the start found of the run before, None for
-    nothing. last: its last moment. actors: how they and their signals fared, None without any.
-    n_compiled_armed: functions compiled after arming; 0 unless something is wrong. error: what it broke with, None after
-    an end in order.
+    nothing. last: its last moment. actors: how they and their signals fared, None without any. n_compiled_armed:
+    functions compiled after arming; 0 unless something is wrong. error: what it broke with, None after an end in order.
     """
 
     why: str

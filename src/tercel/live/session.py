@@ -23,7 +23,7 @@ from tercel.errors import ConfigError, TercelError
 from tercel.jit import ENTRIES, n_compilations
 from tercel.live.acting import Acting
 from tercel.live.actors_pipeline import PipelineReport
-from tercel.live.control import ControlServer, halt_file
+from tercel.live.control import ControlServer, check_halt, halt_file
 from tercel.live.driver import LiveCore
 from tercel.live.glance import Glance, Recent, glance
 from tercel.live.lifecycle import COMPILE, FLUSH, LOAD, RECOVER, STOPPED
@@ -158,11 +158,7 @@ class LiveSession:
     def _prepare(self) -> Engine:
         """Compile, load, recover: everything that can fail before a socket is opened. Returns the engine."""
         plan = self.plan
-        if halt_file(plan.directory).exists():
-            raise ConfigError(
-                f"trading was halted here: {halt_file(plan.directory)} is there; when the reason is gone: "
-                f"tercel kill --lift {plan.directory}"
-            )
+        check_halt(plan.directory)
         for entry in ENTRIES:
             if entry.name.startswith(("engine.", "venues.")):
                 _ = entry.call

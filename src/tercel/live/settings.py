@@ -21,6 +21,7 @@ from tercel.live.secrets import Secret, SecretRef
 from tercel.risk.limits import Limits
 
 __all__ = [
+    "ActorSettings",
     "InstrumentSettings",
     "PaperSettings",
     "SessionSettings",
@@ -39,20 +40,20 @@ class _Table(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 class SessionSettings(_Table, frozen=True, kw_only=True):
     """What belongs to the session as a whole.
 
-    name: of the session, in logs and views. journal: directory of its journal; a restart with the same one goes on
-    where the last run ended. sync_ms: how often the journal is forced to the disk, 0 never by itself. sync_on_order:
-    commands are on the disk before they leave. control: directory of the socket that `tercel kill` and `tercel status`
-    use, and of the file HALT; by default the journal's. stop_s: how long an end may take. answer_s: after which an
-    unanswered order is asked about.
+    name: of the session, in logs and views. directory: of its journal, of the socket that `tercel kill` and `tercel
+    status` use, and of the file HALT; a restart with the same one goes on where the last run ended. sync_ms: how often
+    the journal is forced to the disk, 0 never by itself. sync_on_order: commands are on the disk before they leave.
+    stop_s: how long an end may take. answer_s: after which an unanswered order is asked about. warm_up: a tape that the
+    strategies see before the session begins, "" for none.
     """
 
     name: str = "session"
-    journal: str = "journal"
+    directory: str = "session"
     sync_ms: float = 100.0
     sync_on_order: bool = False
-    control: str = ""
     stop_s: float = 30.0
     answer_s: float = 5.0
+    warm_up: str = ""
 
 
 class VenueSettings(_Table, frozen=True, kw_only=True):
@@ -97,6 +98,16 @@ class StrategySettings(_Table, frozen=True, kw_only=True):
         return [f"{name}={str(v).lower() if isinstance(v, bool) else v}" for name, v in self.set.items()]
 
 
+class ActorSettings(_Table, frozen=True, kw_only=True):
+    """One actor. spec: `file.py:Class`, `module:Class`. name: of its own in the session, by default its class's. set:
+    arguments that it is made with.
+    """
+
+    spec: str
+    name: str = ""
+    set: dict[str, bool | int | float | str] = {}
+
+
 class PaperSettings(_Table, frozen=True, kw_only=True):
     """The simulated venue of a paper session: latency each way, fees, queue model, as `tercel backtest` takes them."""
 
@@ -116,6 +127,7 @@ class Settings(_Table, frozen=True, kw_only=True):
     venues: dict[str, VenueSettings]
     instruments: list[InstrumentSettings]
     strategies: list[StrategySettings]
+    actors: list[ActorSettings] = []
     session: SessionSettings = SessionSettings()
     limits: Limits | None = None
     paper: PaperSettings = PaperSettings()
@@ -143,7 +155,11 @@ class Settings(_Table, frozen=True, kw_only=True):
 
 #: Tables with names or numbers of the user's: the struct of each entry.
 _NAMED: dict[str, type[msgspec.Struct]] = {"venues": VenueSettings}
-_LISTED: dict[str, type[msgspec.Struct]] = {"instruments": InstrumentSettings, "strategies": StrategySettings}
+_LISTED: dict[str, type[msgspec.Struct]] = {
+    "instruments": InstrumentSettings,
+    "strategies": StrategySettings,
+    "actors": ActorSettings,
+}
 _SINGLE: dict[str, type[msgspec.Struct]] = {"session": SessionSettings, "limits": Limits, "paper": PaperSettings}
 _SECRET_KEYS = ("api_key", "api_secret")
 _SECRET_NAME = re.compile(r"secret|passw|token|api_?key|private", re.IGNORECASE)
@@ -300,7 +316,7 @@ def _check_ranges(settings: Settings) -> None:
             raise ConfigError(f"{path}: session.{name}: expected a number above 0, found {value}")
     if not 0 <= session.sync_ms <= 60_000:
         raise ConfigError(f"{path}: session.sync_ms: expected 0 to 60000, found {session.sync_ms}")
-    for name in ("name", "journal"):
+    for name in ("name", "directory"):
         if not getattr(session, name).strip():
             raise ConfigError(f"{path}: session.{name}: expected text, found none")
     if not 0 <= paper.latency_ms < 60_000:

@@ -34,7 +34,7 @@ from tercel.store.journal_format import (
 from tercel.store.journal_segment import boot_id
 from tercel.store.journal_snapshot import Snapshot, read_snapshot, snapshot_paths
 
-__all__ = ["JournalReader", "open_journal", "runs_of"]
+__all__ = ["JournalReader", "journal_at", "open_journal", "runs_of"]
 
 
 class JournalReader:
@@ -104,6 +104,12 @@ class JournalReader:
 def _index(position: int) -> int:
     """Where a row stands in its segment's array, heads counted."""
     return position // BLOCK_ROWS * (BLOCK_ROWS + 1) + 1 + position % BLOCK_ROWS
+
+
+def journal_at(path: Path) -> Path:
+    """The journal that a user means by a directory: the one a session keeps in it, or the directory itself."""
+    inner = path / "journal"
+    return inner if inner.is_dir() else path
 
 
 def runs_of(path: Path) -> list[int]:

@@ -16,7 +16,7 @@ from tercel.live.settings import load_settings, parse_settings
 WHOLE = """
 [session]
 name = "night"
-journal = "j"
+directory = "j"
 sync_ms = 5
 stop_s = 10
 
@@ -54,7 +54,7 @@ def test_a_whole_configuration(tmp_path):
     path.write_text(WHOLE)
     settings = load_settings(path)
     assert settings.session.name == "night"
-    assert settings.place(settings.session.journal) == tmp_path / "j"
+    assert settings.place(settings.session.directory) == tmp_path / "j"
     assert [settings.limits_of(i).position_max for i in (0, 1)] == [0.1, 2]
     assert settings.strategies[0].assignments() == ["qty=0.02", "every_ms=50", "fast.span=20"]
     assert settings.paper.maker_bp == -0.5
