@@ -52,13 +52,12 @@ class SessionPlan(msgspec.Struct, frozen=True, kw_only=True):
     with (rows, now_ns) after the engine has seen rows; quick, and keeping no view. sync: how durable the journal is.
     options: how patient the session is. warm_up: (n,) EVENT rows that the strategies see before the session begins,
     without an order leaving; their times must lie in the past. is_anew: begin with an empty engine although the journal
-    holds a run that could be recovered. adopt_at: index of an
-    instrument that no fill was ever counted of -> the price at which a position that the account holds already is taken
-    over; where none is given such a position halts the session (`position_unexplained`). is_resuming: lift the halt that
-    the run before ended with. ssl: for wss and https addresses; the system's authorities by default. takes_signals:
-    SIGINT and SIGTERM end the session. is_forced: end the process when the session does not end by itself. duration_s:
-    end after this time of trading, 0 for never. stop_s: how long an end may take. meta: kept in the journal's header,
-    never secrets.
+    holds a run that could be recovered. adopt_at: index of an instrument that no fill was ever counted of -> the price
+    at which a position that the account holds already is taken over; where none is given such a position halts the
+    session (`position_unexplained`). is_resuming: lift the halt that the run before ended with. ssl: for wss and https
+    addresses; the system's authorities by default. takes_signals: SIGINT and SIGTERM end the session. is_forced: end
+    the process when the session does not end by itself. duration_s: end after this time of trading, 0 for never.
+    stop_s: how long an end may take. meta: kept in the journal's header, never secrets.
     """
 
     strategies: Sequence[Strategy]
