@@ -49,6 +49,8 @@ from tercel.orders.lifecycle import ST_PENDING_NEW, ST_UNKNOWN
 __all__ = ["Books", "Reconciliation", "adopt_positions", "cancel_commands", "halt_row", "reconcile", "unsent_rows"]
 
 _ENDS = (CANCELED, EXPIRED, REJECT)
+#: Fills this young may have traded between the venue's answer about their order and the one about fills.
+_CROSSING_NS = 1_000_000_000
 
 
 class Books(msgspec.Struct, frozen=True, kw_only=True):
@@ -189,6 +191,10 @@ class _Comparison:
             self._judge_absent(order)
             return
         filled, size = int(order["filled"]), int(order["qty"])
+        said = self._whole(order, said)
+        if said is None:
+            self.unanswered.append(id)
+            return
         if said.status == ACK and self._is_waiting(order):
             self._row(ACK, order, said.ts_ns, px=said.px, qty=said.qty, arg0=said.venue_id, reason=0)
         # Of an order that has ended only a size that its fills may need.
@@ -213,6 +219,24 @@ class _Comparison:
             # A rejected order has no fills; an order cut down to what it had filled is canceled with nothing left.
             kind = said.status if said.status in _ENDS and (said.status != REJECT or filled == 0) else CANCELED
             self._row(kind, order, said.ts_ns, qty=max(0, said.qty - filled), reason=ENDED_UNHEARD)
+
+    def _whole(self, order: Any, said: VenueOrder) -> VenueOrder | None:
+        """`said` with the fills of numbers that this one replaced: a venue that amends by canceling counts from anew.
+
+        Fills only grow, so lots that we count and the venue does not were of such a number, unless some traded while
+        the venue was answering about an open order: then None, and it is asked again.
+        """
+        id = int(order["id"])
+        ahead = int(order["filled"]) + sum(execution.qty for execution in self.unseen.get(id, ())) - said.filled
+        if ahead <= 0 or said.status == REJECT:
+            return said
+        young_ns = self.report.ts_ns - _CROSSING_NS
+        if said.status == ACK and any(
+            execution.id == id and execution.venue_id == said.venue_id and execution.ts_ns > young_ns
+            for execution in self.report.executions
+        ):
+            return None
+        return msgspec.structs.replace(said, qty=said.qty + ahead, filled=said.filled + ahead)
 
     @staticmethod
     def _is_waiting(order: Any) -> bool:

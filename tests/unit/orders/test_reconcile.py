@@ -247,3 +247,25 @@ def test_commands_that_never_left_are_answered():
     assert [(int(r["kind"]), int(r["id"]), int(r["reason"])) for r in rows] == [
         (REJECT, 1, NEVER_SENT), (CANCEL_REJECT, 2, NEVER_SENT), (AMEND_REJECT, 3, NEVER_SENT),
     ]  # fmt: skip
+
+
+def test_what_was_filled_before_an_order_was_replaced_belongs_to_it():
+    # 30 lots, 3 filled, replaced by 24 long ago: the venue counts the new number alone.
+    ours = books({"qty": 27, "filled": 3, "state": ST_PARTIALLY_FILLED}, position=3, full=True)
+    assert told(judged(ours, open_orders=(venue(qty=24, filled=0),))) == []
+    found = judged(ours, open_orders=(venue(qty=20, filled=0, px=101),))
+    assert told(found) == [(AMENDED, 20, 0)]
+    found = judged(ours, orders=(venue(qty=24, filled=24, status=FILL),), executions=(execution(9, 24),))
+    assert told(found) == [(FILL, 24, FILLED_UNHEARD)]
+    found = judged(ours, orders=(venue(qty=24, filled=0, status=CANCELED),))
+    assert told(found) == [(CANCELED, 24, ENDED_UNHEARD)]
+
+
+@pytest.mark.parametrize("filled", [0, 3])
+def test_a_fill_while_the_venue_answers_is_not_taken_for_one_of_a_replaced_number(filled):
+    # It may have traded after the answer about its order: the fill counts, the order is asked about again.
+    ours = books({"qty": 24 + filled, "filled": filled, "state": ST_PARTIALLY_FILLED}, position=filled)
+    crossing = execution(9, 4, 10_001)
+    found = judged(ours, ts_ns=10_000, open_orders=(venue(qty=24),), executions=(crossing,))
+    assert told(found) == [(FILL, 4, FILLED_UNHEARD)]
+    assert found.unanswered == (ID,)

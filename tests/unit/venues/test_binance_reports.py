@@ -9,6 +9,7 @@ from decimal import Decimal
 import pytest
 from venue_cases import T0_MS, T0_NS, VENUES, Hands, command, opened
 
+from tercel.model.commands import AMEND
 from tercel.model.events import ACK, BUY, CANCELED, SELL
 from tercel.venues.binance.encoding import amend_id
 from tercel.venues.contract import client_id
@@ -223,3 +224,26 @@ def test_reports_asked_for_together_come_one_after_the_other(case):
         hands.connection.ask_report([0], [number], T0_NS, hands.now_ns)
     venue.answer()
     assert [[x.id for x in report.orders] for report in hands.connection.reports] == [[7], [8]]
+
+
+def test_an_amend_that_nobody_heard_keeps_what_was_filled_before_it():
+    case = VENUES["binance-spot"]
+    hands = opened(case)
+    venue = Venue(hands)
+    hands.send(command(7))
+    hands.user(case.order_event(client_id(7), "NEW", "NEW"))
+    fill = {"l": "0.003", "L": "60000.0", "z": "0.003", "t": 9, "n": "0", "N": "USDT", "m": True}
+    hands.user(case.order_event(client_id(7), "TRADE", "PARTIALLY_FILLED", **fill))
+    hands.send(command(7, AMEND, px=600_010, qty=24))
+    # The order channel dies; the order is replaced by 24 lots under a number of its own, and 2 of them trade.
+    hands.connection.on_disconnected("orders", hands.now_ns, "cut")
+    venue.open = [order(4293999, client_id(7), price="60001.0", origQty="0.024", executedQty="0.002")]
+    venue.orders = {client_id(7): venue.open[0]}
+    venue.trades = [trade(9, 4293153, qty="0.003"), trade(10, 4293999, T0_MS + 9, qty="0.002")]
+    hands.connection.ask_report([0], [7], T0_NS - 3_600_000_000_000, hands.now_ns)
+    venue.answer()
+    (report,) = hands.connection.reports
+    for found in (*report.open_orders, *report.orders):
+        assert (found.id, found.px, found.qty, found.filled) == (7, 600_010, 27, 5)
+    held = hands.connection.desk.open[7]
+    assert (held.qty, held.filled, held.left, held.carried(4293999)) == (24, 2, 22, 3)

@@ -50,21 +50,22 @@ _FORCED = ("autoclose-", "adl_autoclose", "settlement_autoclose-")
 class LiveOrder:
     """One order of ours that has not ended.
 
-    px: ticks. qty, filled: lots of the order as the venue counts it now; carried: lots filled before it was replaced.
-    told: lots of fills that were told, in rows and in reports, which may be ahead of what the stream says.
-    venue_id: the venue's number, 0 before it told. is_acked: an ACK row was written. replacing: (px, lots left) of a
+    px: ticks. qty, filled: lots of the order as the venue counts it now. told_*: lots of fills that were told, in rows
+    and in reports, which may be ahead of what the stream says: `told_now` of the number `told_id`, `told_before` of the
+    numbers that it replaced. venue_id: the venue's number, 0 before it told. is_acked: an ACK row was written. replacing: (px, lots left) of a
     cancelReplace on its way; is_half_done: its cancel has happened. sent_ns: when its last request left. is_plain: a
     limit order without trigger or hidden size, which alone cancelReplace can make again.
     """
 
     __slots__ = (
-        "carried", "filled", "i", "id", "is_acked", "is_half_done", "is_maker", "is_plain", "px", "qty", "replacing",
-        "sent_ns", "side", "told", "venue_id",
+        "filled", "i", "id", "is_acked", "is_half_done", "is_maker", "is_plain", "px", "qty", "replacing", "sent_ns",
+        "side", "told_before", "told_id", "told_now", "venue_id",
     )  # fmt: skip
 
     def __init__(self, id: int, i: int, side: int, px: int, qty: int, is_maker: bool = False) -> None:
         self.id, self.i, self.side, self.px, self.qty, self.is_maker = id, i, side, px, qty, is_maker
-        self.filled = self.carried = self.told = self.venue_id = self.sent_ns = 0
+        self.filled = self.venue_id = self.sent_ns = 0
+        self.told_before = self.told_now = self.told_id = 0
         self.is_acked = self.is_half_done = False
         self.is_plain = True
         self.replacing: tuple[int, int] | None = None
@@ -74,9 +75,22 @@ class LiveOrder:
         """Lots that may still trade."""
         return self.qty - self.filled
 
-    def untold(self, qty: int, filled: int) -> int:
+    def tell(self, venue_id: int, lots: int) -> None:
+        """Count a fill of the number `venue_id` as told. Numbers only grow."""
+        if venue_id > self.told_id:
+            self.told_before, self.told_now, self.told_id = self.told_before + self.told_now, 0, venue_id
+        if venue_id == self.told_id:
+            self.told_now += lots
+        else:
+            self.told_before += lots
+
+    def carried(self, venue_id: int) -> int:
+        """Lots told of the numbers that `venue_id` replaced, which the venue no longer counts."""
+        return self.told_before + (self.told_now if self.told_id < venue_id else 0)
+
+    def untold(self, qty: int, filled: int, venue_id: int) -> int:
         """Lots left of an order that is `qty` now, by the stream's `filled` or by what was told, if that is more."""
-        return qty - max(filled, self.told - self.carried)
+        return qty - max(filled, self.told_now if venue_id == self.told_id else 0)
 
 
 class UserDecoder:
@@ -243,20 +257,23 @@ class Desk:
     ) -> None:
         """A fill of an order whose price or size is not what we heard last: the word of its amend was lost."""
         order = self.open.get(number)
-        if order is None or order.replacing is not None or order.is_half_done or order.untold(qty, filled) <= 0:
+        if order is None or order.replacing is not None or order.is_half_done or e.i < order.venue_id:
+            return
+        left = order.untold(qty, filled, e.i)
+        if left <= 0:
             return
         if order.qty != qty or (order.px != px and order.px > 0 and px > 0):
             order.px, order.qty = px, qty
-            self._row(AMENDED, order, ts_ns, now_ns, reasons.BY_REQUEST, px, order.untold(qty, filled))
+            self._row(AMENDED, order, ts_ns, now_ns, reasons.BY_REQUEST, px, left)
 
     def _change(self, e: OrderEvent, order: LiveOrder, px: int, qty: int, filled: int, ts_ns: int, now_ns: int) -> None:
         kind = e.x
         if kind == "NEW":
-            self._on_new(order, px, qty, filled, ts_ns, now_ns)
+            self._on_new(e.i, order, px, qty, filled, ts_ns, now_ns)
         elif kind in ("REPLACED", "AMENDMENT"):
             order.px, order.qty = px, qty
             self.in_doubt.discard(order.id)
-            self._amended(order, px, order.untold(qty, filled), ts_ns, now_ns)
+            self._amended(order, px, order.untold(qty, filled, e.i), ts_ns, now_ns)
         elif kind == "CANCELED":
             if self._is_spot and e.c.startswith("ta"):
                 # The first half of a cancelReplace: the second tells how it ends.
@@ -286,13 +303,12 @@ class Desk:
             self._row(CANCELED, order, ts_ns, now_ns, reasons.BY_REQUEST, px, 0)
             self.end(order.id)
 
-    def _on_new(self, order: LiveOrder, px: int, qty: int, filled: int, ts_ns: int, now_ns: int) -> None:
+    def _on_new(self, venue_id: int, order: LiveOrder, px: int, qty: int, filled: int, ts_ns: int, now_ns: int) -> None:
         if order.replacing is not None or order.is_half_done:
-            order.carried += order.filled
             order.px, order.qty, order.filled = px, qty, filled
             order.replacing, order.is_half_done = None, False
             self.in_doubt.discard(order.id)
-            self._amended(order, px, order.untold(qty, filled), ts_ns, now_ns)
+            self._amended(order, px, order.untold(qty, filled, venue_id), ts_ns, now_ns)
         elif not order.is_acked:
             order.is_acked = True
             self.in_doubt.discard(order.id)
@@ -312,7 +328,7 @@ class Desk:
         if self.saw(i, e.t):
             return
         if number in self.open:
-            self.open[number].told += qty
+            self.open[number].tell(e.i, qty)
         reason = 0 if e.m else reasons.TOOK
         if e.x == "CALCULATED" or e.c.startswith(_FORCED):
             reason = reasons.LIQUIDATED

@@ -199,13 +199,10 @@ class Report:
         instrument = self._instruments[i]
         if x.side not in ("BUY", "SELL") or x.status not in _STATUS:
             raise DataError(f"an order of side {x.side!r} and status {x.status!r}")
-        number = own_id(x.clientOrderId)
-        known = self._desk.open.get(number)
-        carried = known.carried if known is not None else 0
         return VenueOrder(
-            id=number, client_id=x.clientOrderId, venue_id=x.orderId, instrument=i,
+            id=own_id(x.clientOrderId), client_id=x.clientOrderId, venue_id=x.orderId, instrument=i,
             side=BUY if x.side == "BUY" else SELL, px=instrument.ticks(x.price),
-            qty=instrument.lots(x.origQty) + carried, filled=instrument.lots(x.executedQty) + carried,
+            qty=instrument.lots(x.origQty), filled=instrument.lots(x.executedQty),
             status=_STATUS[x.status], ts_ns=(x.updateTime or x.transactTime or x.time) * _MS,
         )  # fmt: skip
 
@@ -215,27 +212,45 @@ class Report:
         for found in [*self._open.values(), *self._found.values()]:
             desk.name(found.venue_id, found.id)
             if found.id and found.status == ACK:
+                self._take_up(found)
+        # Fills first: those of numbers that were replaced belong to the size of the order that stands.
+        executions = self._executions()
+        open_orders = tuple(self._whole(found) for found in self._open.values())
+        found_orders = {number: self._whole(found) for number, found in self._found.items()}
+        for found in [*self._open.values(), *self._found.values()]:
+            if found.id and found.status == ACK:
                 self._learn(found)
             elif found.id:
                 desk.end(found.id)
         orders = []
         for number in self._order_ids:
-            known = self._found.get(number)
+            known = found_orders.get(number)
             orders.append(known if known is not None else VenueOrder(id=number, client_id=client_id(number)))
             if known is None:
                 desk.end(number)
         return AccountReport(
-            instruments=self._asked, ts_ns=self._ts_ns, open_orders=tuple(self._open.values()), orders=tuple(orders),
-            executions=self._executions(), positions=self._positions, balances=self._balances,
+            instruments=self._asked, ts_ns=self._ts_ns, open_orders=open_orders, orders=tuple(orders),
+            executions=executions, positions=self._positions, balances=self._balances,
         )  # fmt: skip
+
+    def _whole(self, found: VenueOrder) -> VenueOrder:
+        """The order with what was filled of it before it was replaced: the venue counts from the replacement on."""
+        known = self._desk.open.get(found.id)
+        carried = known.carried(found.venue_id) if known is not None else 0
+        return msgspec.structs.replace(found, qty=found.qty + carried, filled=found.filled + carried)
+
+    def _take_up(self, found: VenueOrder) -> None:
+        if found.id not in self._desk.open:
+            self._desk.add(LiveOrder(found.id, found.instrument, found.side, found.px, found.qty))
 
     def _learn(self, found: VenueOrder) -> None:
         desk = self._desk
         order = desk.open.get(found.id)
-        if order is None:
-            order = desk.add(LiveOrder(found.id, found.instrument, found.side, found.px, found.qty))
+        if order is None or found.venue_id < order.venue_id:
+            # Ended by another answer of this report, or replaced since this one was given.
+            return
         order.px, order.venue_id, order.is_acked = found.px, found.venue_id, True
-        order.qty, order.filled = found.qty - order.carried, found.filled - order.carried
+        order.qty, order.filled = found.qty, found.filled
         order.replacing, order.is_half_done = None, False
         desk.in_doubt.discard(found.id)
 
@@ -248,7 +263,7 @@ class Report:
             is_maker = x.isMaker if x.isMaker is not None else x.maker
             owner = self._owners.get(x.orderId, self._desk.venue_ids.get(x.orderId, 0))
             if not self._desk.saw(i, number) and owner in self._desk.open:
-                self._desk.open[owner].told += instrument.lots(x.qty)
+                self._desk.open[owner].tell(x.orderId, instrument.lots(x.qty))
             told.append(
                 VenueExecution(
                     id=owner, venue_id=x.orderId,
