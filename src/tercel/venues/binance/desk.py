@@ -52,9 +52,9 @@ class LiveOrder:
 
     px: ticks. qty, filled: lots of the order as the venue counts it now. told_*: lots of fills that were told, in rows
     and in reports, which may be ahead of what the stream says: `told_now` of the number `told_id`, `told_before` of the
-    numbers that it replaced. venue_id: the venue's number, 0 before it told. is_acked: an ACK row was written. replacing: (px, lots left) of a
-    cancelReplace on its way; is_half_done: its cancel has happened. sent_ns: when its last request left. is_plain: a
-    limit order without trigger or hidden size, which alone cancelReplace can make again.
+    numbers that it replaced. venue_id: the venue's number, 0 before it told. is_acked: an ACK row was written.
+    replacing: (px, lots left) of a cancelReplace on its way; is_half_done: its cancel has happened. sent_ns: when its
+    last request left. is_plain: a limit order without trigger or hidden size, which alone cancelReplace can make again.
     """
 
     __slots__ = (
