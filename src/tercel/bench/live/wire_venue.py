@@ -29,7 +29,7 @@ from tercel.runtime.loop import run
 __all__ = ["Addresses", "Setup", "Times"]
 
 #: Between two ticks: both sides have come to rest.
-_PAUSE_S = 0.002
+_PAUSE_S = 0.0006
 
 
 class Setup(msgspec.Struct, frozen=True, kw_only=True):
