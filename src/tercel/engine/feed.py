@@ -58,6 +58,16 @@ class EngineFeed:
         """Whether the engine stopped for good; `Engine.check` says why."""
         return self._words[_ERROR] != 0
 
+    @property
+    def n_commands(self) -> int:
+        """Commands that wait."""
+        return self._words[_N_COMMANDS]
+
+    @property
+    def n_refused(self) -> int:
+        """REFUSED rows that wait."""
+        return self._words[_N_REFUSED]
+
     def commands(self) -> np.ndarray:
         """The commands that wait, (n,) COMMAND; a view, good until `release`."""
         return self._commands[: self._words[_N_COMMANDS]]

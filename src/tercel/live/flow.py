@@ -210,10 +210,10 @@ class Flow:
     def _emit(self, now_ns: int) -> None:
         """Journal the commands that wait in the engine and let them leave, or answer them."""
         feed = self.feed
-        commands = feed.commands()
-        if len(commands):
+        n = feed.n_commands
+        if n:
+            commands = feed.commands()
             self._journal.append_commands(commands)
-            n = len(commands)
             self.n_commands += n
             flags = self._flags
             for i in range(n):
@@ -225,7 +225,7 @@ class Flow:
                 only.connection.send_commands(commands, now_ns)
             else:
                 self._route(commands, now_ns)
-        self.n_refused += len(feed.refusals())
+        self.n_refused += feed.n_refused
         feed.release()
 
     def _in_time(self, commands: np.ndarray, now_ns: int) -> np.ndarray:

@@ -77,6 +77,7 @@ class Journal:
         self.directory = run_directory(path, header.run)
         self.synced = 0
         self._sync = sync or Sync()
+        self._is_synced_on_order = self._sync.on_order
         self._segment_bytes = segment_bytes
         self._failure: StorageError | None = None
         self._is_closed = False
@@ -157,13 +158,23 @@ class Journal:
 
         Raises StorageError, too, when the syncing thread has met one: nothing may leave that could be lost.
         """
-        if commands.dtype != COMMAND:
+        if commands.dtype is not COMMAND and commands.dtype != COMMAND:
             raise JournalError(f"append_commands takes an array of COMMAND rows, found {commands.dtype}")
         if self._failure is not None:
             raise self._failure
-        if len(commands):
-            self._append_bytes(memoryview(command_bytes(commands)))
-            if self._sync.on_order:
+        n = len(commands)
+        if n:
+            raw = command_bytes(commands)
+            fill = self._fill + n
+            if fill > BLOCK_ROWS:
+                self._append_bytes(memoryview(raw))
+            else:
+                at = self._at
+                self._at = end = at + n * _ROW
+                self._map[at:end] = raw
+                self._sums[self._i_sum] = self._sum = adler32(raw, self._sum)
+                self._fill = fill
+            if self._is_synced_on_order:
                 self.sync()
 
     def note(self, what: int, ts_ns: int) -> None:

@@ -226,7 +226,9 @@ class BinanceConnection(VenueConnection):
 
     def send_commands(self, commands: np.ndarray, now_ns: int) -> None:
         self._sender.send(commands, now_ns)
-        self._plan()
+        deadline_ns = self._sender.deadline_ns
+        if deadline_ns < self.next_wake_ns:
+            self.next_wake_ns = deadline_ns
 
     def ask_report(self, instruments: Sequence[int], order_ids: Sequence[int], since_ns: int, now_ns: int) -> None:
         if self._signer is not None:
@@ -413,6 +415,7 @@ class BinanceConnection(VenueConnection):
                 self.differing.discard(i)
             if rules is not None:
                 self.rules[i] = rules
+        self._sender.learn_rules()
         self._due[("info", None)] = now_ns + _RULES_NS
         self._judge(now_ns)
 

@@ -45,12 +45,47 @@ class Limits:
         self._windows: dict[tuple[str, int], _Window] = {}
         self.blocked_until_ns = 0
         self.is_banned = False
+        # New orders that may leave before any window is looked at again, and those of them that have.
+        self._n_room = self._n_taken = 0
+        self._room_until_ns = 0
 
     def _window(self, kind: str, length_s: int) -> _Window:
         return self._windows.setdefault((kind, length_s), _Window(length_s * _S))
 
+    def take_order(self, venue_ns: int) -> bool:
+        """Count one new order of weight 1 if it fits in every window; nearly always two comparisons."""
+        if self._n_taken < self._n_room and venue_ns < self._room_until_ns:
+            self._n_taken += 1
+            return True
+        self._settle()
+        self._budget(venue_ns)
+        if self._n_room < 1:
+            return False
+        self._n_taken = 1
+        return True
+
+    def _budget(self, venue_ns: int) -> None:
+        """How many new orders may leave before a window is full or begins anew."""
+        n_room, until_ns = 1 << 30, venue_ns + _S
+        for (name, _), window in self._windows.items():
+            if window.limit and name in (ORDERS, WEIGHT):
+                window.roll(venue_ns)
+                n_room = min(n_room, window.limit - window.count)
+                until_ns = min(until_ns, window.start_ns + window.length_ns)
+        self._n_room, self._room_until_ns = n_room, until_ns
+
+    def _settle(self) -> None:
+        """Enter what `take_order` counted into the windows, before they are read or changed."""
+        n, self._n_taken, self._n_room = self._n_taken, 0, 0
+        if n:
+            for (name, _), window in self._windows.items():
+                # Taken before the window's end, so in the window that stands.
+                if name in (ORDERS, WEIGHT):
+                    window.count += n
+
     def learn(self, limits: Iterable[RateLimit], venue_ns: int) -> None:
         """Take `rateLimits` of exchangeInfo or of an answer."""
+        self._settle()
         for x in limits:
             if x.interval in _INTERVAL_S and x.rateLimitType in (ORDERS, WEIGHT) and x.intervalNum > 0:
                 window = self._window(x.rateLimitType, _INTERVAL_S[x.interval] * x.intervalNum)
@@ -58,9 +93,12 @@ class Limits:
                 window.limit = x.limit
                 if x.count is not None:
                     window.count = max(0, x.count)
+        # Now, when an answer has come, rather than when the next order is to leave.
+        self._budget(venue_ns)
 
     def read(self, headers: Mapping[str, str], venue_ns: int) -> None:
         """Take the counts that HTTP headers tell (lower-case names)."""
+        self._settle()
         for prefix, kind in (("x-mbx-used-weight-", WEIGHT), ("x-mbx-order-count-", ORDERS)):
             for name, value in headers.items():
                 span = name.removeprefix(prefix)
@@ -71,6 +109,7 @@ class Limits:
 
     def used(self, kind: str, n: int, venue_ns: int) -> None:
         """Count what is being sent, until an answer says better."""
+        self._settle()
         for (name, _), window in self._windows.items():
             if name == kind:
                 window.roll(venue_ns)
@@ -78,6 +117,7 @@ class Limits:
 
     def has_room(self, kind: str, n: int, venue_ns: int) -> bool:
         """Whether `n` more fit in every window of the kind."""
+        self._settle()
         for (name, _), window in self._windows.items():
             if name == kind and window.limit:
                 window.roll(venue_ns)
@@ -87,6 +127,7 @@ class Limits:
 
     def free_ns(self, kind: str, n: int, venue_ns: int) -> int:
         """How long until `n` more fit, 0 for at once."""
+        self._settle()
         wait = 0
         for (name, _), window in self._windows.items():
             if name == kind and window.limit:
