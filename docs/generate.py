@@ -2,7 +2,8 @@
 
 A generated part stands between `<!-- generated:NAME -->` and `<!-- /generated -->`. Run `make docs` after a change; a
 test fails when a part no longer says what the code says. The benchmark table of the README is filled from a file:
-`tercel bench --json > bench.json && python docs/generate.py --bench bench.json`.
+`tercel bench core --json > bench.json && python docs/generate.py --bench bench.json`, that of docs/live-figures.md from
+`tercel bench live --json > live.json && python docs/generate.py --bench-live live.json`.
 """
 
 from __future__ import annotations
@@ -211,11 +212,30 @@ def bench_table(rows: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
+def live_table(rows: list[dict[str, Any]]) -> str:
+    """The table of docs/live-figures.md, from what `tercel bench live --json` printed."""
+    titles = ("question", "ours", "peer's", "unit", "to reach", "reached", "what was measured")
+    lines = ["| " + " | ".join(titles) + " |", "|---" * len(titles) + "|"]
+    for row in rows:
+        reached = {True: "yes", False: "no", None: ""}[row.get("reached")]
+        peer = f"{_figure(row['theirs'])} ({row['peer']})" if row["theirs"] is not None else ""
+        words = [row["question"], _figure(row["ours"]), peer, row["unit"], row.get("reach") or "", reached, row["note"]]
+        lines.append("| " + " | ".join(words) + " |")
+    return "\n".join(lines)
+
+
+def _put(path: Path, table: str) -> None:
+    """Replace what stands between the marks of a benchmark table."""
+    text = path.read_text(encoding="utf-8")
+    path.write_text(_BENCH.sub(lambda m: f"{m.group(1)}{table}\n{m.group(2)}", text), encoding="utf-8")
+
+
 def main() -> int:
     """Write every part, or with --check only say whether anything would change."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--check", action="store_true", help="change nothing; exit code 1 when something is stale")
     parser.add_argument("--bench", type=Path, metavar="FILE.json", help="fill the README's benchmark table from this")
+    parser.add_argument("--bench-live", type=Path, metavar="FILE.json", help="fill docs/live-figures.md from this")
     options = parser.parse_args()
     stale = []
     for path in documents():
@@ -226,10 +246,9 @@ def main() -> int:
             if not options.check:
                 path.write_text(new, encoding="utf-8")
     if options.bench is not None:
-        readme = ROOT / "README.md"
-        table = bench_table(json.loads(options.bench.read_text(encoding="utf-8")))
-        text = readme.read_text(encoding="utf-8")
-        readme.write_text(_BENCH.sub(lambda m: f"{m.group(1)}{table}\n{m.group(2)}", text), encoding="utf-8")
+        _put(ROOT / "README.md", bench_table(json.loads(options.bench.read_text(encoding="utf-8"))))
+    if options.bench_live is not None:
+        _put(ROOT / "docs" / "live-figures.md", live_table(json.loads(options.bench_live.read_text(encoding="utf-8"))))
     if stale:
         print(("stale: " if options.check else "written: ") + ", ".join(stale))
     return 1 if options.check and stale else 0
