@@ -15,6 +15,15 @@ __version__ = "0.1.0"
 _HOMES = {
     "Strategy": "tercel.strategy.contract",
     "Actor": "tercel.live.actors",
+    "ActorPlan": "tercel.live.plan",
+    "LiveSession": "tercel.live.session",
+    "SessionPlan": "tercel.live.plan",
+    "SessionReport": "tercel.live.plan",
+    "Settings": "tercel.live.settings",
+    "load_settings": "tercel.live.settings",
+    "settings_for": "tercel.live.settings",
+    "plan_session": "tercel.live.assembly",
+    "run_session": "tercel.live.assembly",
     "QueueModel": "tercel.sim.queue",
     "State": "tercel.features.state",
     "Ema": "tercel.features.moving",
@@ -109,6 +118,15 @@ if TYPE_CHECKING:
     from tercel.features import microprice as microprice
     from tercel.features import order_book_imbalance as order_book_imbalance
     from tercel.live.actors import Actor as Actor
+    from tercel.live.assembly import plan_session as plan_session
+    from tercel.live.assembly import run_session as run_session
+    from tercel.live.plan import ActorPlan as ActorPlan
+    from tercel.live.plan import SessionPlan as SessionPlan
+    from tercel.live.plan import SessionReport as SessionReport
+    from tercel.live.session import LiveSession as LiveSession
+    from tercel.live.settings import Settings as Settings
+    from tercel.live.settings import load_settings as load_settings
+    from tercel.live.settings import settings_for as settings_for
     from tercel.model.commands import FOK as FOK
     from tercel.model.commands import GTC as GTC
     from tercel.model.commands import GTD as GTD

@@ -56,6 +56,14 @@ def test_work_an_order(tmp_path: Path) -> None:
     assert all(0 < bought < 3.0000001 for bought, _ in found.values())
 
 
+def test_live_signals(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    report = load("live_signals").main(tmp_path, seconds=3.0)
+    assert report.error is None
+    assert report.last.n_fills > 0
+    assert report.actors.signals["momentum"].n_sent > 0
+    assert "signals" in capsys.readouterr().out
+
+
 def test_every_example_is_tested() -> None:
     tested = {name.removeprefix("test_") for name in globals() if name.startswith("test_")}
     assert {path.stem for path in EXAMPLES.glob("*.py")} <= tested

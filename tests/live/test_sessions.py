@@ -16,6 +16,8 @@ from pathlib import Path
 import pytest
 
 from tercel.cli.replay_journal import retell
+from tercel.model.events import LOCAL, TRADE
+from tercel.store.tape import Tape
 
 LIVE = """
 [session]
@@ -220,3 +222,76 @@ def test_a_killed_paper_session_goes_on_without_the_orders_that_rested(venue, tm
     assert told["end"]["orders"] == []
     assert retell(tmp_path / "session", told["recovered_run"]).same
     assert retell(tmp_path / "session").same
+
+
+ACTING = """
+[session]
+warm_up = "seen.tape"
+
+[venues.here]
+market = "spot"
+network = "local"
+port = {port}
+rest_port = {rest_port}
+
+[[instruments]]
+symbol = "BTCUSDT"
+venue = "here"
+
+[[strategies]]
+spec = "acting.py:Follower"
+
+[[actors]]
+spec = "acting.py:Momentum"
+set = {{ n_trades = 3 }}
+
+[limits]
+position_max = 0.05
+"""
+
+#: Beside the example's two: an actor that breaks, and a strategy that counts what it saw.
+ACTORS = """
+
+class Faulty(tc.Actor):
+    async def on_market(self, event):
+        raise ValueError("the actor is broken")
+
+
+class Counter(tc.Strategy):
+    seen: int = 0
+
+    def on_trade(self, ctx, trade):
+        self.seen += 1
+"""
+
+
+def test_a_warm_up_and_actors_from_the_configuration(venue, tmp_path):
+    example = Path(__file__).resolve().parents[2] / "examples" / "live_signals.py"
+    (tmp_path / "acting.py").write_text(example.read_text() + ACTORS)
+    recorded = ran(tmp_path, "record", *place(venue), "--duration", "3s", "--tape", "seen.tape", "--json")
+    assert recorded.returncode == 0, recorded.stderr
+    config = tmp_path / "session.toml"
+    config.write_text(ACTING.format(port=venue.port, rest_port=venue.rest_port))
+    config.write_text(config.read_text() + '\n[[strategies]]\nspec = "acting.py:Counter"\n')
+    done = ran(tmp_path, "paper", config, "--actor", "acting.py:Faulty", "--duration", "4s", "--json")
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert told["actors"]["signals"]["Momentum"]["n_sent"] > 0
+    assert told["end"]["n_fills"] > 0
+    actors = {one["name"]: one for one in told["actors"]["actors"]}
+    assert "the actor is broken" in actors["Faulty"]["last_error"]
+    assert (actors["Momentum"]["n_errors"], actors["Momentum"]["last_error"]) == (0, "")
+    retold = retell(tmp_path / "session")
+    assert retold.same
+    # The strategies saw the trades of the tape, then the session's own.
+    taped, own = Tape.open(tmp_path / "seen.tape").rows(), retold.reader.rows(0)
+    n_taped, n_own = (int(((r["kind"] == TRADE) & (r["flags"] & LOCAL != 0)).sum()) for r in (taped, own))
+    assert n_taped > 0
+    assert int(retold.engine.state(1)["seen"]) == n_taped + n_own
+
+    again = ran(tmp_path, "paper", config, "--warm-up", "none.tape", "--duration", "1s")
+    assert again.returncode != 0
+    assert "none.tape" in again.stderr
+    wrong = ran(tmp_path, "paper", config, "--actor", "acting.py:Nobody")
+    assert wrong.returncode == 2
+    assert "has no actor 'Nobody'; it has: Momentum, Faulty" in wrong.stderr

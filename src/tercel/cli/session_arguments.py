@@ -15,21 +15,14 @@ if TYPE_CHECKING:
 
 __all__ = ["add_place_arguments", "is_configuration", "settings_of", "specs_of"]
 
-#: --venue: what it says -> (market, network).
-VENUES = {
-    "binance-usdm": ("usdm", "main"),
-    "binance-spot": ("spot", "main"),
-    "binance-usdm-test": ("usdm", "test"),
-    "binance-spot-test": ("spot", "test"),
-    "local": ("spot", "local"),
-}
-
 
 def add_place_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments that take the place of a configuration."""
+    from tercel.live.places import PLACES
+
     place = parser.add_argument_group("without a configuration")
-    place.add_argument("--venue", default="binance-usdm", choices=tuple(VENUES),
-                       help=f"where: {', '.join(VENUES)}\\n(default: binance-usdm)".replace("\\n", "\n"))  # fmt: skip
+    place.add_argument("--venue", default="binance-usdm", choices=tuple(PLACES),
+                       help=f"where: {', '.join(PLACES)}\\n(default: binance-usdm)".replace("\\n", "\n"))  # fmt: skip
     place.add_argument("--symbol", action="append", default=[], help="what, as the venue spells it; repeatable")
     place.add_argument("--port", type=int, default=0, help="of a local venue (tercel venue tells it)")
     place.add_argument("--rest-port", type=int, default=0, help="of a local venue's HTTP, where it is another")
@@ -44,29 +37,19 @@ def settings_of(
     options: argparse.Namespace, specs: Sequence[str], *, directory: str, paper: PaperSettings | None = None
 ) -> Settings:
     """Settings from the command line alone. ConfigError where something is missing."""
+    from msgspec.structs import replace
+
     from tercel.errors import ConfigError
-    from tercel.live.settings import (
-        InstrumentSettings,
-        PaperSettings,
-        SessionSettings,
-        Settings,
-        StrategySettings,
-        VenueSettings,
-    )
+    from tercel.live.settings import PaperSettings, StrategySettings, settings_for
 
     if not options.symbol:
         raise ConfigError("name what to trade with --symbol, such as --symbol BTCUSDT, or give a configuration")
-    market, network = VENUES[options.venue]
-    if network == "local" and not 1 <= options.port <= 65_535:
-        raise ConfigError(f"--venue local needs --port, 1 to 65535, found {options.port}")
-    venue = VenueSettings(market=market, network=network, port=options.port, rest_port=options.rest_port)  # type: ignore[arg-type]
-    return Settings(
-        venues={options.venue: venue},
-        instruments=[InstrumentSettings(symbol=symbol, venue=options.venue) for symbol in options.symbol],
-        strategies=[StrategySettings(spec=spec) for spec in specs],
-        session=SessionSettings(name=options.venue, directory=directory),
+    settings = settings_for(
+        options.venue, options.symbol, port=options.port, rest_port=options.rest_port, directory=directory,
         paper=paper or PaperSettings(),
-        path=Path.cwd() / "command line",
+    )  # fmt: skip
+    return replace(
+        settings, strategies=[StrategySettings(spec=spec) for spec in specs], path=Path.cwd() / "command line"
     )
 
 

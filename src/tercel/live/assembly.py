@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -17,13 +18,15 @@ from tercel.errors import ConfigError, NetworkError, UnitError, UnknownInstrumen
 from tercel.live.control import check_halt
 from tercel.live.driver import LiveOptions
 from tercel.live.paper import PaperConnection
-from tercel.live.plan import ActorPlan, SessionPlan
+from tercel.live.plan import ActorPlan, SessionPlan, SessionReport
 from tercel.live.recording import RecordingConnection, Sink
 from tercel.live.secrets import Secret
+from tercel.live.session import LiveSession
 from tercel.live.settings import PaperSettings, Settings, VenueSettings
 from tercel.model.instrument import Instrument
 from tercel.net.rest import RequestError, RestClient
 from tercel.risk.limits import Limits
+from tercel.runtime.loop import run
 from tercel.sim.fees import Fees
 from tercel.sim.latency import Latency, Lognormal
 from tercel.sim.venue import VenueRules
@@ -37,7 +40,7 @@ from tercel.venues.contract import VenueConnection
 
 __all__ = [
     "adoption_prices", "ask_instruments", "binance_settings", "engine_limits", "make_connections", "paper_rules",
-    "plan_session", "read_warm_up",
+    "plan_session", "read_warm_up", "run_session",
 ]  # fmt: skip
 
 _LEGS = ("new", "amend", "cancel", "response", "fill")
@@ -248,3 +251,15 @@ async def plan_session(
         stop_s=settings.session.stop_s,
         meta={"name": settings.session.name, "kind": "paper" if on_paper else "live", **(meta or {})},
     )
+
+
+def run_session(settings: Settings, strategies: Sequence[Strategy], **wishes: Any) -> SessionReport:
+    """Trade through one whole session, in an event loop of its own, and say how it ended. wishes: of `plan_session`.
+
+    Raises what keeps the session from starting; what breaks it later stands in the report.
+    """
+
+    async def live() -> SessionReport:
+        return await LiveSession(await plan_session(settings, strategies, **wishes)).run()
+
+    return run(live())

@@ -10,13 +10,14 @@ from __future__ import annotations
 import difflib
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
 
 from tercel.errors import ConfigError
+from tercel.live.places import PLACES
 from tercel.live.secrets import Secret, SecretRef
 from tercel.risk.limits import Limits
 
@@ -30,6 +31,7 @@ __all__ = [
     "VenueSettings",
     "load_settings",
     "parse_settings",
+    "settings_for",
 ]
 
 
@@ -151,6 +153,39 @@ class Settings(_Table, frozen=True, kw_only=True):
         key = one.api_key.read(f"{self.path}: venues.{venue}.api_key", environment, self.path.parent)
         secret = one.api_secret.read(f"{self.path}: venues.{venue}.api_secret", environment, self.path.parent)
         return key, secret
+
+
+def settings_for(
+    place: str,
+    symbols: Sequence[str],
+    *,
+    port: int = 0,
+    rest_port: int = 0,
+    directory: str | Path = "session",
+    limits: Limits | None = None,
+    paper: PaperSettings | None = None,
+) -> Settings:
+    """A configuration without a file: symbols of one venue, without keys, for paper trading and recording.
+
+    place: of `live.places.PLACES`. port, rest_port: of a local venue. directory: of the session, from where the process
+    runs. ConfigError where something is missing or unknown.
+    """
+    if place not in PLACES:
+        raise ConfigError(f"no venue {place!r}; expected one of {', '.join(PLACES)}")
+    if not symbols:
+        raise ConfigError("name at least one symbol to trade, such as BTCUSDT")
+    market, network = PLACES[place]
+    if network == "local" and not 1 <= port <= 65_535:
+        raise ConfigError(f"the venue {place} needs a port, 1 to 65535, found {port}")
+    return Settings(
+        venues={place: VenueSettings(market=market, network=network, port=port, rest_port=rest_port)},
+        instruments=[InstrumentSettings(symbol=symbol, venue=place) for symbol in symbols],
+        strategies=[],
+        session=SessionSettings(name=place, directory=str(directory)),
+        limits=limits,
+        paper=paper or PaperSettings(),
+        path=Path.cwd() / "no file",
+    )
 
 
 #: Tables with names or numbers of the user's: the struct of each entry.
