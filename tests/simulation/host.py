@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from simulation.ledger import DiskLedger, Ledger
@@ -30,45 +31,56 @@ CAPACITY = Capacity(depth_ticks=4096, far_levels=512, orders=256, commands=256, 
 OPTIONS = LiveOptions(answer_ns=3 * S)
 POSITION_MAX = "0.4"
 
-SETTINGS = BinanceSettings(
-    market="spot", rest="http://venue", streams="ws://venue", ws_api="ws://venue/ws-api/v3",
-    backoff_max_ns=2 * S, answer_timeout_ns=4 * S, snapshot_levels=1000,
-)  # fmt: skip
+
+def settings(is_spot: bool) -> BinanceSettings:
+    """How a connection talks to the local venue of one market, a little less patient than in earnest."""
+    path = "ws-api/v3" if is_spot else "ws-fapi/v1"
+    return BinanceSettings(
+        market="spot" if is_spot else "usdm", rest="http://venue", streams="ws://venue", user_streams="ws://venue",
+        ws_api=f"ws://venue/{path}", backoff_max_ns=2 * S, answer_timeout_ns=4 * S, snapshot_levels=1000,
+    )  # fmt: skip
+
+
+class Site(msgspec.Struct, frozen=True):
+    """One venue as a process of ours sees it. instruments: by the engine's index."""
+
+    network: Network
+    instruments: dict[int, Instrument]
+    key: ApiKey
+    is_spot: bool
 
 
 class Host:
-    """One process of ours at a time. core: None while it is dead.
+    """One process of ours at a time, which trades at every site. core: None while it is dead.
 
     die_after_effects: die just before the effect of that number is carried out. clock_offset_ns: what our clock shows
     beside the world's time.
     """
 
     def __init__(
-        self, line: Timeline, network: Network, rng: random.Random, instrument: Instrument, key: ApiKey,
-        strategy: Strategy, journal: Path | None = None,
-    ) -> None:  # fmt: skip
-        self.line, self.network, self.rng = line, network, rng
-        self.instrument, self.strategy = instrument, strategy
-        self.credentials = Credentials(key.key, key.secret.decode())
+        self, line: Timeline, sites: Sequence[Site], rng: random.Random, strategy: Strategy, journal: Path | None = None
+    ) -> None:
+        self.line, self.sites, self.rng, self.strategy = line, sites, rng, strategy
+        by_index = {i: instrument for site in sites for i, instrument in site.instruments.items()}
+        self.instruments = [by_index[i] for i in range(len(by_index))]
         self.ledger: Ledger | DiskLedger = Ledger(self.fresh_engine)
         if journal is not None:
             self.ledger = DiskLedger(self.fresh_engine, journal)
         self.core: LiveCore | None = None
         self.engine: Engine | None = None
-        self.connection: BinanceConnection | None = None
+        self.connections: list[BinanceConnection] = []
         self.notes: list[str] = []
         self.clock_offset_ns = 0
         self.die_after_effects: int | None = None
         self.n_deaths = 0
-        self.position_max = int(instrument.lots(POSITION_MAX))
-        self._wires: dict[str, Wire] = {}
+        self._ports: list[Port] = []
         self._life = 0
         self._wake_ns = NEVER
         self._is_carrying = False
 
     def fresh_engine(self, run: int) -> Engine:
         limits = Limits(position_max=POSITION_MAX, order_qty_max="0.2")  # type: ignore[arg-type]
-        return Engine([self.instrument], [self.strategy], limits=limits, capacity=CAPACITY, run=run)
+        return Engine(self.instruments, [self.strategy], limits=limits, capacity=CAPACITY, run=run)
 
     def time(self) -> int:
         return self.line.now_ns + self.clock_offset_ns
@@ -81,9 +93,13 @@ class Host:
             return
         self._life += 1
         self.engine = self.ledger.begin()
-        self.connection = BinanceConnection(SETTINGS, {0: self.instrument}, self.credentials)
+        self.connections = []
+        for site in self.sites:
+            credentials = Credentials(site.key.key, site.key.secret.decode())
+            self.connections.append(BinanceConnection(settings(site.is_spot), site.instruments, credentials))
+        self._ports = [Port(self, i, site.network) for i, site in enumerate(self.sites)]
         standing = AccountStanding(self.engine)
-        self.core = LiveCore(self.engine, [self.connection], self.ledger, standing, options=OPTIONS)
+        self.core = LiveCore(self.engine, self.connections, self.ledger, standing, options=OPTIONS)
         self.core.now_ns = self.engine.now_ns
         self._wake_ns = NEVER
         core = self.core
@@ -94,15 +110,15 @@ class Host:
         if self.core is None:
             return
         self.notes += self.core.notes
-        self.core = self.engine = self.connection = None
+        self.core = self.engine = None
+        self.connections = []
         self.die_after_effects = None
         self.n_deaths += 1
         self._life += 1
         self.ledger.cut()
-        wires, self._wires = self._wires, {}
-        for wire in wires.values():
-            wire.client = None
-            wire.die(is_silent=False)
+        ports, self._ports = self._ports, []
+        for port in ports:
+            port.cut()
 
     # --- inputs -----------------------------------------------------------------------------------------------------
 
@@ -111,45 +127,20 @@ class Host:
         action()
         self._carry()
 
-    def hears(self, wire: Wire, data: bytes) -> None:
-        if self.core is not None and self._wires.get(wire.channel) is wire:
-            core = self.core
-            self.input(lambda: core.on_message(0, wire.channel, data, self.time()))
-
-    def opens(self, wire: Wire) -> None:
-        if self.core is not None and self._wires.get(wire.channel) is wire:
-            core = self.core
-            self.input(lambda: core.on_connected(0, wire.channel, self.time()))
-
-    def loses(self, wire: Wire, why: str) -> None:
-        if self.core is not None and self._wires.get(wire.channel) is wire:
-            del self._wires[wire.channel]
-            core = self.core
-            self.input(lambda: core.on_disconnected(0, wire.channel, self.time(), why))
-
-    def answered(self, life: int, id: int, status: int, headers: dict[str, str], body: bytes) -> None:
-        if self.core is not None and life == self._life:
-            core = self.core
-            self.input(lambda: core.on_response(0, id, status, headers, body, self.time()))
-
-    def failed(self, life: int, id: int, why: str, was_sent: bool) -> None:
-        if self.core is not None and life == self._life:
-            core = self.core
-            self.input(lambda: core.on_failure(0, id, why, was_sent, self.time()))
-
     def _carry(self) -> None:
-        if self._is_carrying or self.connection is None or self.core is None:
+        if self._is_carrying or self.core is None:
             return
-        effects = self.connection.effects
         self._is_carrying = True
         try:
-            while effects:
-                if self.die_after_effects is not None:
-                    self.die_after_effects -= 1
-                    if self.die_after_effects < 0:
-                        self.die()
-                        return
-                self._do(effects.pop(0))
+            for port, connection in zip(self._ports, self.connections):
+                effects = connection.effects
+                while effects:
+                    if self.die_after_effects is not None:
+                        self.die_after_effects -= 1
+                        if self.die_after_effects < 0:
+                            self.die()
+                            return
+                    port.do(effects.pop(0))
         finally:
             self._is_carrying = False
         due_ns = self.core.next_wake_ns - self.clock_offset_ns
@@ -166,21 +157,6 @@ class Host:
         core = self.core
         self.input(lambda: core.on_wake(self.time()))
 
-    def _do(self, effect: Any) -> None:
-        if isinstance(effect, Send):
-            wire = self._wires.get(effect.channel)
-            if wire is not None and wire.is_open:
-                wire.send(bytes(effect.data))
-        elif isinstance(effect, Connect):
-            assert effect.channel not in self._wires, f"channel {effect.channel} opened twice"
-            self._wires[effect.channel] = self.network.connect(self, effect.channel, effect.url)
-        elif isinstance(effect, Disconnect):
-            wire = self._wires.get(effect.channel)
-            if wire is not None:
-                wire.close(effect.why)
-        elif isinstance(effect, Request):
-            self.network.request(_Asker(self, self._life), effect)
-
     # --- what it knows ------------------------------------------------------------------------------------------------
 
     def is_resting(self) -> bool:
@@ -194,7 +170,7 @@ class Host:
 
     def unquiet(self) -> str:
         """What keeps the session from rest, in words; empty when nothing does."""
-        if self.core is None or self.connection is None:
+        if self.core is None:
             return "dead"
         if not self.core.is_trading:
             return f"state {self.core.state}"
@@ -204,28 +180,39 @@ class Host:
         waits = (living["state"] == ST_PENDING_NEW) | (living["state"] == ST_UNKNOWN) | (living["pending"] != 0)
         if waits.any():
             return f"orders wait: {living[waits][['id', 'state', 'pending']].tolist()}"
-        if self.connection.in_doubt or self.core.links[0].is_asked:
-            return f"in doubt: {self.connection.in_doubt}, asked: {self.core.links[0].is_asked}"
+        for link, connection in zip(self.core.links, self.connections):
+            if connection.in_doubt or link.is_asked or not link.is_open:
+                return f"in doubt: {connection.in_doubt}, asked: {link.is_asked}, open: {link.is_open}"
         return ""
 
     def is_quiet(self) -> bool:
         return self.unquiet() == ""
 
-    def open_orders(self) -> dict[int, tuple[int, int, int]]:
-        """Our id -> (side, px, lots left), as far as we know."""
-        return {
-            int(o["id"]): (int(o["side"]), int(o["px"]), int(o["qty"] - o["filled"])) for o in self._living()
-        }  # fmt: skip
+    def is_live(self) -> bool:
+        return bool(self.connections) and all(connection.is_live for connection in self.connections)
 
-    def all_fills(self) -> dict[int, tuple[int, int, int, int]]:
-        """Execution id -> (our order id, side, px, lots), as the journal has them, each counted once."""
+    def open_orders(self) -> dict[int, tuple[int, int, int, int]]:
+        """Our id -> (instrument, side, px, lots left), as far as we know."""
+        return {
+            int(o["id"]): (int(o["instrument"]), int(o["side"]), int(o["px"]), int(o["qty"] - o["filled"]))
+            for o in self._living()
+        }
+
+    def all_fills(self) -> dict[tuple[int, int], tuple[int, int, int, int, int]]:
+        """(instrument, execution id) -> (our order id, side, px, lots, fee), as the journal has them."""
         rows = self.ledger.all_rows()
         fills = rows[(rows["kind"] == FILL)]
-        return {int(f["arg1"]): (int(f["id"]), int(f["side"]), int(f["px"]), int(f["qty"])) for f in fills}
+        return {
+            (int(f["instrument"]), int(f["arg1"])): (
+                int(f["id"]), int(f["side"]), int(f["px"]), int(f["qty"]), int(f["arg0"]),
+            ) for f in fills
+        }  # fmt: skip
 
-    def position(self) -> int:
+    def standing(self, i: int) -> tuple[int, int]:
+        """Position in lots and fees paid in quanta, of an instrument."""
         assert self.engine is not None
-        return int(self.engine.view("positions")[0]["position"])
+        found = self.engine.view("positions")[i]
+        return int(found["position"]), int(found["fee"])
 
     def commanded(self) -> set[int]:
         """Ids of every order that was ever commanded."""
@@ -236,20 +223,64 @@ class Host:
         assert self.engine is not None
         self.ledger.check_replays(said, self.engine)
 
-    def book(self, side: int, n: int) -> list[tuple[int, int]]:
+    def book(self, i: int, side: int, n: int) -> list[tuple[int, int]]:
         assert self.engine is not None
-        px, lots = BookView(self.engine.book_address(0)).depth(side, n)
+        px, lots = BookView(self.engine.book_address(i)).depth(side, n)
         return list(zip(px.tolist(), lots.tolist()))
 
 
-class _Asker:
-    """Who asked an HTTP request: a dead process hears no answer."""
+class Port:
+    """One connection's way out: its wires and its requests. A dead process hears nothing."""
 
-    def __init__(self, host: Host, life: int) -> None:
-        self._host, self._life = host, life
+    def __init__(self, host: Host, i: int, network: Network) -> None:
+        self._host, self._i, self._network = host, i, network
+        self._wires: dict[str, Wire] = {}
+        self._is_cut = False
+
+    def cut(self) -> None:
+        """The process is dead."""
+        self._is_cut = True
+        wires, self._wires = self._wires, {}
+        for wire in wires.values():
+            wire.client = None
+            wire.die(is_silent=False)
+
+    def do(self, effect: Any) -> None:
+        """Carry out one effect of the connection."""
+        if isinstance(effect, Send):
+            wire = self._wires.get(effect.channel)
+            if wire is not None and wire.is_open:
+                wire.send(bytes(effect.data))
+        elif isinstance(effect, Connect):
+            assert effect.channel not in self._wires, f"channel {effect.channel} opened twice"
+            self._wires[effect.channel] = self._network.connect(self, effect.channel, effect.url)
+        elif isinstance(effect, Disconnect):
+            wire = self._wires.get(effect.channel)
+            if wire is not None:
+                wire.close(effect.why)
+        elif isinstance(effect, Request):
+            self._network.request(self, effect)
+
+    def _tell(self, action: Callable[[LiveCore, int], None]) -> None:
+        core = self._host.core
+        if core is not None and not self._is_cut:
+            self._host.input(lambda: action(core, self._host.time()))
+
+    def hears(self, wire: Wire, data: bytes) -> None:
+        if self._wires.get(wire.channel) is wire:
+            self._tell(lambda core, now_ns: core.on_message(self._i, wire.channel, data, now_ns))
+
+    def opens(self, wire: Wire) -> None:
+        if self._wires.get(wire.channel) is wire:
+            self._tell(lambda core, now_ns: core.on_connected(self._i, wire.channel, now_ns))
+
+    def loses(self, wire: Wire, why: str) -> None:
+        if self._wires.get(wire.channel) is wire:
+            del self._wires[wire.channel]
+            self._tell(lambda core, now_ns: core.on_disconnected(self._i, wire.channel, now_ns, why))
 
     def answered(self, id: int, status: int, headers: dict[str, str], body: bytes) -> None:
-        self._host.answered(self._life, id, status, headers, body)
+        self._tell(lambda core, now_ns: core.on_response(self._i, id, status, headers, body, now_ns))
 
     def failed(self, id: int, why: str, was_sent: bool) -> None:
-        self._host.failed(self._life, id, why, was_sent)
+        self._tell(lambda core, now_ns: core.on_failure(self._i, id, why, was_sent, now_ns))

@@ -1,4 +1,4 @@
-"""Seeds of the simulated session. More of them: `python tests/simulation/__main__.py 0 20000`."""
+"""Seeds of the simulated session. More of them: `make simulation SEEDS=20000`."""
 
 from __future__ import annotations
 

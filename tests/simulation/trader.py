@@ -13,6 +13,7 @@ class Trader(Strategy):
     every_ns: int = 150_000_000
     lots: int = 40
     reach: int = 5
+    n_instruments: int = 1
     newest: int = 0
     is_resting: int = 0
     n_rejects: int = 0
@@ -39,8 +40,9 @@ class Trader(Strategy):
         return (self.seed >> 8) % n
 
     def act(self, ctx):
-        bid = ctx.best_bid_ticks(0)
-        ask = ctx.best_ask_ticks(0)
+        at = self.roll(self.n_instruments) if self.n_instruments > 1 else 0
+        bid = ctx.best_bid_ticks(at)
+        ask = ctx.best_ask_ticks(at)
         if self.is_resting != 0 or bid == 0 or ask == 0:
             return
         what = self.roll(16)
@@ -50,16 +52,16 @@ class Trader(Strategy):
         px = max(1, near - side * (self.roll(self.reach) - 1))
         some = self.newest - self.roll(6)
         if what < 4:
-            self.newest = ctx.order_lots(0, side, lots, px, GTC, LIMIT)
+            self.newest = ctx.order_lots(at, side, lots, px, GTC, LIMIT)
         elif what < 7:
-            self.newest = ctx.order_lots(0, side, lots, near, GTX, LIMIT)
+            self.newest = ctx.order_lots(at, side, lots, near, GTX, LIMIT)
         elif what < 9:
-            self.newest = ctx.order_lots(0, side, lots, px + side * 3, IOC, LIMIT)
+            self.newest = ctx.order_lots(at, side, lots, px + side * 3, IOC, LIMIT)
         elif what == 9:
-            self.newest = ctx.order_lots(0, side, lots, 0, GTC, MARKET)
+            self.newest = ctx.order_lots(at, side, lots, 0, GTC, MARKET)
         elif what < 13:
             ctx.cancel(some)
         elif what < 15:
             ctx.amend_lots(some, max(1, ctx.leaves_lots(some) - self.roll(4)), max(1, ctx.order_px(some)))
         elif self.roll(3) == 0:
-            ctx.cancel_all(0)
+            ctx.cancel_all(at)

@@ -5,28 +5,45 @@ Everything runs in one thread on simulated time and follows from one seed. `run_
 
 from __future__ import annotations
 
+import math
 import random
 import tempfile
 from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from simulation.host import Host
+from simulation.host import POSITION_MAX, Host, Site
 from simulation.trader import Trader
 from simulation.wires import MS, Faults, Network, S, Timeline
 from tercel.localvenue.limits import LimitRules
+from tercel.localvenue.orders import NewOrder
+from tercel.localvenue.refusals import RefusedError
 from tercel.localvenue.symbols import SymbolRules
 from tercel.localvenue.venue import LocalVenue, VenueSetup
 from tercel.model.events import SIGNAL, event_rows
 from tercel.model.instrument import Instrument
 from tercel.sim.market import MarketModel
+from tercel.strategy.contract import Strategy
 from tercel.venues.binance.encoding import own_id
 
 T0 = 1_780_000_000_000_000_000
 
-COIN = Instrument(
-    symbol="COINUSDT", tick_size="0.01", lot_size="0.001", venue="local", kind="spot", base="COIN", quote="USDT"
-)  # type: ignore[arg-type]
+
+def _instrument(base: str, kind: str) -> Instrument:
+    return Instrument(
+        symbol=f"{base}USDT", tick_size="0.01", lot_size="0.001", venue=f"local-{kind}", kind=kind, base=base,
+        quote="USDT",
+    )  # type: ignore[arg-type]  # fmt: skip
+
+
+#: What may be traded: for each venue its product and its instruments.
+LAYOUTS: dict[str, list[tuple[str, list[Instrument]]]] = {
+    "spot": [("spot", [_instrument("COIN", "spot")])],
+    "usdm": [("usdm", [_instrument("COIN", "linear")])],
+    "two": [("spot", [_instrument("COIN", "spot"), _instrument("GOLD", "spot")])],
+    "both": [("spot", [_instrument("COIN", "spot")]), ("usdm", [_instrument("COIN", "linear")])],
+}
 #: A market that is quick to simulate: few orders, a book that moves.
 MODEL = MarketModel(
     mid_px=10_000, limit_rate=20.0, cancel_rate=0.2, market_rate=3.0, warmup_s=5.0, value_vol=4.0, limit_qty=40.0,
@@ -59,22 +76,34 @@ class Plan:
         self.n_lost_answers = 0 if is_calm else rng.choice([0, 0, 2])
         self.duration_s = rng.choice([4, 8, 12])
         self.kills_by_effect = rng.random() < 0.5
+        self.layout = rng.choice(["spot", "spot", "usdm", "usdm", "two", "both"])
+        self.n_foreign = rng.choice([0, 0, 0, 4])
 
 
 class World:
-    """A venue, a network and one process of ours that may be killed and started again."""
+    """Venues, their networks and one process of ours that may be killed and started again."""
 
-    def __init__(self, seed: int, plan: Plan | None = None, journal: Path | None = None) -> None:
+    def __init__(
+        self, seed: int, plan: Plan | None = None, journal: Path | None = None, strategy: Strategy | None = None
+    ) -> None:
         self.plan = plan or Plan(seed)
         self.rng = random.Random(seed * 7919 + 1)
         self.line = Timeline(T0)
-        listed = SymbolRules(instrument=COIN, market=MODEL, notional_min="0.1")
-        self.venue = LocalVenue(VenueSetup(seed=seed, symbols=[listed], n_accounts=1, limits=LimitRules.none()))
-        self.venue.start(T0)
-        self.network = Network(self.line, self.rng, self.venue, self.plan.faults)
-        self.host = Host(
-            self.line, self.network, self.rng, COIN, self.venue.keys[0], Trader(seed=seed % 100_000), journal
-        )
+        self.venues: list[LocalVenue] = []
+        sites: list[Site] = []
+        n = 0
+        for product, instruments in LAYOUTS[self.plan.layout]:
+            symbols = [SymbolRules(instrument=x, market=MODEL, notional_min="0.1") for x in instruments]
+            setup = VenueSetup(product=product, seed=seed, symbols=symbols, n_accounts=1, limits=LimitRules.none())
+            venue = LocalVenue(setup)
+            venue.start(T0)
+            self.venues.append(venue)
+            network = Network(self.line, self.rng, venue, self.plan.faults)
+            sites.append(Site(network, dict(enumerate(instruments, n)), venue.keys[0], product == "spot"))
+            n += len(instruments)
+        self.sites = sites
+        self.host = Host(self.line, sites, self.rng, strategy or Trader(seed=seed % 100_000, n_instruments=n), journal)
+        self.n_strangers = 0
 
     def misfortunes(self) -> None:
         """Plan what goes wrong beside the network."""
@@ -84,12 +113,14 @@ class World:
             for _ in range(n):
                 self.line.after(self.rng.randrange(span_ns), action)
 
-        faults = self.venue.faults
-        faults.duplicate_reports = plan.is_told_twice
-        faults.late_reports_ns = plan.late_reports_ms * MS
-        faults.lose_answers = plan.n_lost_answers
-        sometime(plan.n_rejects, lambda: setattr(faults, "reject_orders", 1))
-        sometime(plan.n_restarts, self.network.restart_venue)
+        for site, venue in zip(self.sites, self.venues):
+            faults = venue.faults
+            faults.duplicate_reports = plan.is_told_twice
+            faults.late_reports_ns = plan.late_reports_ms * MS
+            faults.lose_answers = plan.n_lost_answers
+            sometime(plan.n_rejects, lambda faults=faults: setattr(faults, "reject_orders", 1))
+            sometime(plan.n_restarts, site.network.restart_venue)
+            sometime(plan.n_foreign, lambda site=site, venue=venue: self._stranger(site, venue))
         sometime(plan.n_clock_jumps, self._jump)
         sometime(plan.n_kills, self._kill)
 
@@ -102,6 +133,21 @@ class World:
         else:
             self.host.die()
         self.line.after(self.rng.randrange(3 * S), self.host.revive)
+
+    def _stranger(self, site: Site, venue: LocalVenue) -> None:
+        """Somebody else trades on our account: an order that rests or takes."""
+        market = venue.markets[self.rng.choice(list(site.instruments.values())).symbol]
+        new = NewOrder(market.listed, self.rng.choice([1, -1]), "LIMIT")
+        self.n_strangers += 1
+        new.client_id = f"web_{self.n_strangers}"
+        new.tif, new.stp, new.lots = "GTC", venue.rules.default_stp, 1 + self.rng.randrange(30)
+        near = market.book.bid if new.side > 0 else market.book.ask
+        new.px = near + new.side * self.rng.choice([-3, 0, 2])
+        try:
+            venue.desk.place(venue.bank.accounts[1], market, new, self.line.now_ns)
+        except RefusedError:
+            return
+        site.network.pump()
 
     def run(self) -> None:
         """Trade in bad weather, then in good, then rest until everything is quiet."""
@@ -118,22 +164,27 @@ class World:
             if core is not None and core.is_trading and not self.host.is_resting():
                 self.host.input(lambda: self.host.core.inject(rest, self.host.time()))
             self.line.run(self.line.now_ns + S)
-            if self.host.is_quiet() and not self.network.has_dead() and self.host.connection.is_live:
+            has_dead = any(site.network.has_dead() for site in self.sites)
+            if self.host.is_quiet() and not has_dead and self.host.is_live():
                 break
         # The market stands still, so that what is left on its way arrives and books can be compared.
-        for market in self.venue.markets.values():
+        for market in [market for venue in self.venues for market in venue.markets.values()]:
             market.place.run = lambda now_ns: []  # type: ignore[method-assign]
         until_ns = self.line.now_ns + 120 * S
         while self.line.now_ns < until_ns:
-            self.line.run(max(self.line.now_ns, self.network.last_arrival_ns()) + 2 * S)
-            if self.host.is_quiet() and self.network.last_arrival_ns() < self.line.now_ns - S:
+            self.line.run(max(self.line.now_ns, self._last_arrival_ns()) + 2 * S)
+            if self.host.is_quiet() and self._last_arrival_ns() < self.line.now_ns - S:
                 break
+
+    def _last_arrival_ns(self) -> int:
+        return max(site.network.last_arrival_ns() for site in self.sites)
 
     def heal(self) -> None:
         self.plan.faults.heal()
-        faults = self.venue.faults
-        faults.duplicate_reports = False
-        faults.late_reports_ns = faults.lose_answers = faults.reject_orders = 0
+        for venue in self.venues:
+            faults = venue.faults
+            faults.duplicate_reports = False
+            faults.late_reports_ns = faults.lose_answers = faults.reject_orders = 0
         self.host.die_after_effects = None
         if self.host.core is None:
             self.host.revive()
@@ -143,51 +194,80 @@ class World:
     def check(self) -> None:
         """Every invariant; AssertionError with the seed in it."""
         said = f"seed {self.plan.seed}"
-        host, desk = self.host, self.venue.desk
+        host = self.host
         core = host.core
         assert core is not None, said
         assert core.error is None, f"{said}: {core.error!r}"
         assert core.is_trading, f"{said}: {core.state}, notes {host.notes[-10:]}"
+        assert core.engine.head["halted"] == 0, f"{said}: halted, notes {core.notes[-10:]}"
         assert host.is_quiet(), f"{said}: not quiet, {host.unquiet()}"
-        assert self.venue.bank.imbalance() == {}, f"{said}: the venue's money is not whole"
-        account = self.venue.bank.accounts[1]
         theirs = {}
-        for order in desk.open_orders(account, None):
-            theirs[own_id(order.client_id)] = (order.side, order.px, order.left)
-        assert host.open_orders() == theirs, f"{said}: open orders differ"
         fills = {}
-        for trade in self.trades():
-            fills[trade.id] = (own_id(trade.order.client_id), trade.order.side, trade.px, trade.lots)
+        for i, venue in self.places():
+            assert venue.bank.imbalance() == {}, f"{said}: the venue's money is not whole"
+            symbol = host.instruments[i].symbol
+            for order in venue.desk.open_orders(venue.bank.accounts[1], symbol):
+                if own_id(order.client_id):
+                    theirs[own_id(order.client_id)] = (i, order.side, order.px, order.left)
+            position = fees = 0
+            for trade in self.trades(i, venue):
+                name, side, fee = own_id(trade.order.client_id), trade.order.side, fee_of(host.instruments[i], trade)
+                fills[i, trade.id] = (name, side, trade.px, trade.lots, fee)
+                position += side * trade.lots
+                fees += fee
+            assert host.standing(i) == (position, fees), f"{said}: {host.standing(i)}, the venue {(position, fees)}"
+            if not self.sites_of(i).is_spot:
+                held = venue.desk.position(venue.bank.accounts[1], symbol).lots  # type: ignore[attr-defined]
+                assert held == position, f"{said}: the venue holds {held} lots, its trades make {position}"
+            self.check_orders(said, i, venue)
+            self.check_book(said, i, venue)
+        assert host.open_orders() == theirs, f"{said}: open orders differ"
         assert host.all_fills() == fills, f"{said}: fills differ"
-        lots = sum(side * n for _, side, _, n in fills.values())
-        assert host.position() == lots, f"{said}: position {host.position()}, the venue says {lots}"
-        self.check_orders(said)
-        self.check_book(said)
         host.check_replays(said)
 
-    def trades(self) -> list[Any]:
-        """Every trade of our account at the venue, oldest first."""
-        return [trade for trade in self.venue.desk.trades if trade.order.account.number == 1]
+    def places(self) -> list[tuple[int, LocalVenue]]:
+        """Every instrument by its index, with the venue it trades at."""
+        return [(i, venue) for site, venue in zip(self.sites, self.venues) for i in site.instruments]
 
-    def check_orders(self, said: str) -> None:
-        """Each order at the venue was commanded once, by us, and within the limits."""
-        orders = [order for order in self.venue.desk.orders.values() if order.account.number == 1]
-        ids = {own_id(order.client_id) for order in orders}
+    def sites_of(self, i: int) -> Site:
+        """The site of an instrument."""
+        return next(site for site in self.sites if i in site.instruments)
+
+    def trades(self, i: int, venue: LocalVenue) -> list[Any]:
+        """Every trade of our account in an instrument at its venue, oldest first."""
+        symbol = self.host.instruments[i].symbol
+        found = venue.desk.trades
+        return [x for x in found if x.order.account.number == 1 and x.order.listed.name == symbol]
+
+    def check_orders(self, said: str, i: int, venue: LocalVenue) -> None:
+        """Each order at the venue was commanded once, by us, and within the limits; a stranger's was left alone."""
+        symbol = self.host.instruments[i].symbol
+        orders = [x for x in venue.desk.orders.values() if x.account.number == 1 and x.listed.name == symbol]
+        ids = {own_id(order.client_id) for order in orders} - {0}
         # A canceled and replaced order is two at the venue under one id, never both of them alive.
         for name in ids:
             alive = [order for order in orders if own_id(order.client_id) == name and order.is_open]
             assert len(alive) <= 1, f"{said}: an order was doubled"
         assert ids <= self.host.commanded(), f"{said}: an order that nobody commanded"
-        position = 0
-        for trade in self.trades():
+        position, limit = 0, int(self.host.instruments[i].lots(POSITION_MAX))
+        for trade in self.trades(i, venue):
             position += trade.order.side * trade.lots
-            assert abs(position) <= self.host.position_max, f"{said}: position {position} beyond its limit"
+            # A stranger's fills are not ours to limit.
+            assert abs(position) <= limit or self.n_strangers, f"{said}: position {position} beyond its limit"
 
-    def check_book(self, said: str) -> None:
+    def check_book(self, said: str, i: int, venue: LocalVenue) -> None:
         """Our book is the venue's."""
         for side in (1, -1):
-            theirs = self.venue.markets[COIN.symbol].book.best(side, 20)
-            assert self.host.book(side, 20) == theirs, f"{said}: books differ on side {side}"
+            theirs = venue.markets[self.host.instruments[i].symbol].book.best(side, 20)
+            assert self.host.book(i, side, 20) == theirs, f"{said}: books differ on side {side}"
+
+
+def fee_of(instrument: Instrument, trade: Any) -> int:
+    """A commission of the venue in quanta of the instrument, the base currency at the fill's own price."""
+    exact = Fraction(trade.commission, 10**8)
+    if trade.asset == instrument.base:
+        exact *= Fraction(instrument.price(trade.px))
+    return math.floor(exact / Fraction(instrument.quantum) + Fraction(1, 2))
 
 
 def run_seed(seed: int) -> None:

@@ -505,7 +505,32 @@ def test_the_listen_key_is_kept_alive_and_renewed():
     hands.user(b'{"e":"listenKeyExpired","E":1723161256000,"listenKey":"pqia91ma19a5s61cv6a81va65sdf19v8"}')
     hands.step()
     hands.step(60_000_000_000)
-    assert sum(request.endpoint == "listen" for request in hands.requests) == 2
+    # Each time before the stream is opened, and again once it is open.
+    assert sum(request.endpoint == "listen" for request in hands.requests) == 4
+    assert hands.connection.is_ready
+
+
+def test_a_user_stream_by_a_key_that_the_venue_forgot_is_opened_anew():
+    hands = opened(USDM)
+    old, new = "pqia91ma19a5s61cv6a81va65sdf19v8", "b" * 32
+    hands.holds = {"listen"}
+    # The venue restarts and forgets the key: the stream is not opened by it again.
+    hands.connection.on_disconnected("user", hands.now_ns, "venue restarts")
+    hands.step(60_000_000_000)
+    assert [request.method for request in hands.held] == ["POST"]
+    hands.respond(hands.held.pop(), f'{{"listenKey":"{old}"}}'.encode())
+    hands.step()
+    assert hands.urls["user"].endswith(old)
+    # It restarted once more meanwhile: such a stream opens, says nothing, and is not ready.
+    assert not hands.connection.is_ready
+    hands.respond(hands.held.pop(), f'{{"listenKey":"{new}"}}'.encode())
+    hands.step()
+    assert hands.closed[-1].channel == "user"
+    for _ in range(2):
+        hands.step(60_000_000_000)
+        hands.respond(hands.held.pop(), f'{{"listenKey":"{new}"}}'.encode())
+        hands.step()
+    assert hands.urls["user"].endswith(new)
     assert hands.connection.is_ready
 
 

@@ -76,6 +76,7 @@ class BinanceConnection(VenueConnection):
         self._due: dict[tuple[str, object], int] = {}
         self._next_id = 1
         self._listen_key = ""
+        self._is_heard = False  #: the user stream is known to tell of our orders
         self._is_subscribed = False
         self._is_ready = False
         self._is_closing = True
@@ -148,6 +149,9 @@ class BinanceConnection(VenueConnection):
             self._sender.opened(now_ns)
             if not self.settings.is_spot and not self._sender.must_log_on:
                 self.subscribed(now_ns)
+        elif channel == "user":
+            # The key is asked for once more: only if it still is this one does the stream tell of our orders.
+            self._ask("listen", None, now_ns)
         self._judge(now_ns)
         self._plan()
 
@@ -160,12 +164,12 @@ class BinanceConnection(VenueConnection):
         elif channel == "orders":
             self._is_subscribed = False
             self._sender.lost()
+        elif channel == "user":
+            # The venue may have forgotten the key: a stream by such a one opens all the same and says nothing.
+            self._listen_key, self._is_heard = "", False
         if not self._is_closing:
             self.notes.append(f"{self.name}: channel {channel} closed: {why}")
             self._attempts[channel] = 0 if lived else self._attempts[channel] + 1
-            if channel == "user" and self._attempts[channel] > 1:
-                # Perhaps it is the key that the venue does not take any more.
-                self._listen_key = ""
             self._due[("connect", channel)] = now_ns + self._backoff.wait_ns(self._attempts[channel])
         self._judge(now_ns)
         self._plan()
@@ -276,6 +280,7 @@ class BinanceConnection(VenueConnection):
         """Work out `is_live`, and write CONNECT and DISCONNECT rows where orders can or cannot leave any more."""
         ready = self._signer is not None and all(self.is_up(c) for c in self._state if c in ("orders", "user"))
         ready = ready and (self._is_subscribed or "orders" not in self._state)
+        ready = ready and (self._is_heard or "user" not in self._state)
         if ready != self._is_ready:
             self._is_ready = ready
             kind = CONNECT if ready else DISCONNECT
@@ -376,14 +381,23 @@ class BinanceConnection(VenueConnection):
         elif what == "snapshot":
             self._take_snapshot(int(str(asked.extra)), body, now_ns)
         elif what == "listen":
-            self._listen_key = self._user.listen_key(body)
-            self._due[("keepalive", None)] = now_ns + self.settings.keepalive_ns
-            self._connect("user", now_ns)
+            self._take_listen_key(self._user.listen_key(body), now_ns)
         elif what == "keepalive":
             self._due[("keepalive", None)] = now_ns + self.settings.keepalive_ns
         elif isinstance(asked.extra, Question):
             self._reports.answer(asked.extra, body)
             self._reports.go_on(now_ns, self.venue_ns(now_ns))
+
+    def _take_listen_key(self, key: str, now_ns: int) -> None:
+        self._due[("keepalive", None)] = now_ns + self.settings.keepalive_ns
+        if self._state["user"] == "down":
+            self._listen_key = key
+            self._connect("user", now_ns)
+        elif key != self._listen_key:
+            self.drop("user", "the listen key is another now")
+        elif self.is_up("user"):
+            self._is_heard = True
+            self._judge(now_ns)
 
     def measure_clock(self, now_ns: int) -> None:
         """Ask for the venue's time now, unless that is being done."""
