@@ -86,6 +86,7 @@ class LiveShell:
         self._rest: RestClient | None = None
         self._tasks: asyncio.TaskGroup | None = None
         self._is_carrying = False
+        self._is_hearing = False
 
     # --- the session's handles --------------------------------------------------------------------------------------
 
@@ -133,10 +134,12 @@ class LiveShell:
 
     def _guarded(self, action: Callable[[], None]) -> None:
         """Run an input of the driver. An error that nobody foresaw ends the session, but in order."""
+        self._is_hearing = True
         try:
             action()
         except Exception as error:
             self._fail(error)
+        self._is_hearing = False
         self._carry()
 
     def _fail(self, error: Exception) -> None:
@@ -221,10 +224,12 @@ class LiveShell:
         on_message = self.core.on_message
 
         def hear(data: memoryview | bytes, now_ns: int) -> None:
+            self._is_hearing = True
             try:
                 on_message(i_link, channel.name, data, now_ns)
             except Exception as error:
                 self._fail(error)
+            self._is_hearing = False
             self._carry()
 
         handlers = Handlers(
@@ -246,10 +251,16 @@ class LiveShell:
             socket.abort("given up while it was opened")
             return
         channel.socket, channel.opening = socket, None
+        self.core.links[i_link].connection.writers[channel.name] = socket.send_now
         self._guarded(lambda: self.core.on_connected(i_link, channel.name, now_ns))
 
     def _on_close(self, i_link: int, channel: _Channel, attempt: int, why: str, now_ns: int) -> None:
         if channel.attempt == attempt:
+            self.core.links[i_link].connection.writers.pop(channel.name, None)
+            if self._is_hearing:
+                # A write from within the driver met the end of the socket: the driver hears of it when it is done.
+                self._loop.call_soon(self._on_close, i_link, channel, attempt, why, now_ns)
+                return
             channel.socket = channel.opening = None
             self._guarded(lambda: self.core.on_disconnected(i_link, channel.name, now_ns, why))
         self._changed.set()

@@ -159,6 +159,13 @@ class Connection(WSListener):
         self._transport.send(self._kind, data)
         return True
 
+    def send_now(self, data: bytes) -> bool:
+        """`send` where nothing stands in the way, else False and nothing is done: never cuts a slow peer off."""
+        if self._is_blocked:
+            return False
+        self._transport.send(self._kind, data)
+        return True
+
     def close(self, why: str = "", code: int = 1000) -> None:
         """Send a close frame and give the peer `close_s` to answer it. No message is delivered after this call."""
         if self._why is None:

@@ -12,7 +12,7 @@ said of it until a report knows.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 import numpy as np
@@ -103,6 +103,9 @@ class VenueConnection(ABC):
         self.instruments = dict(instruments)
         self.rows = RowBuffer()
         self.effects: list[Effect] = []
+        #: Channel -> writes one frame at once and returns True, or does nothing and returns False. Put there by a shell
+        #: that can; a connection may use it for what must leave soonest, while `effects` is empty.
+        self.writers: dict[str, Callable[[bytes], bool]] = {}
         self.reports: list[AccountReport] = []
         self.next_wake_ns = NEVER
         self.is_live = False

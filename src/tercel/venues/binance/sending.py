@@ -196,7 +196,10 @@ class Sender:
         frame = prepared.frame(number, id, side, px, qty, tif, venue_ns // _MS)
         if frame is None or not limits.take_order(venue_ns):
             return False
-        connection.effects.append(Send("orders", frame))
+        # Written before it is booked: nothing can come in between, and the order is a microsecond sooner on the wire.
+        write = connection.writers.get("orders")
+        if write is None or connection.effects or not write(frame):
+            connection.effects.append(Send("orders", frame))
         order = desk.add(LiveOrder(id, i, side, px, qty, tif == GTX))
         order.sent_ns = now_ns
         due_ns = now_ns + connection.settings.answer_timeout_ns
