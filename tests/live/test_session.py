@@ -8,7 +8,7 @@ import pytest
 
 import tercel as tc
 from live.session_parts import coin_plan, coin_venue
-from tercel.errors import NetworkError
+from tercel.errors import ConfigError, NetworkError
 from tercel.live.control import ask_session, halt_file
 from tercel.live.lifecycle import STOPPED, TRADING
 from tercel.live.session import LiveSession, SessionReport
@@ -179,3 +179,34 @@ def test_a_strategy_that_raises_leaves_nothing_open(tmp_path):
 
     report = run(main())
     assert "ZeroDivisionError" in str(report.error)
+
+
+def test_a_halt_holds_for_the_next_start_until_it_is_lifted(tmp_path):
+    async def main() -> None:
+        async with VenueServer(coin_venue()) as server:
+            first = LiveSession(coin_plan(server, tmp_path, Crosser()))
+            living = asyncio.create_task(first.run())
+            await until(lambda: first.state == TRADING and first.look().n_fills >= 1, "a fill", living)
+            await asyncio.to_thread(ask_session, tmp_path, "halt")
+            first.stop("enough")
+            assert (await living).last.halted == "kill_switch"
+            n_fills = len(venue_fills(server))
+
+            still = LiveSession(coin_plan(server, tmp_path, Crosser(), duration_s=0.5))
+            assert (await still.run()).why == "its time is over"
+            assert still.look().halted == "kill_switch"
+            assert len(venue_fills(server)) == n_fills
+
+            halt_file(tmp_path).touch()
+            with pytest.raises(ConfigError, match="halted here"):
+                await LiveSession(coin_plan(server, tmp_path, Crosser(), is_resuming=True)).run()
+            halt_file(tmp_path).unlink()
+
+            again = LiveSession(coin_plan(server, tmp_path, Crosser(), is_resuming=True))
+            living = asyncio.create_task(again.run())
+            await until(lambda: len(venue_fills(server)) > n_fills, "trading to go on", living)
+            assert again.look().halted == ""
+            again.stop("enough")
+            await living
+
+    run(main())

@@ -68,6 +68,13 @@ def test_the_readme(repo, tmp_path, monkeypatch, capsys):
     assert "EmaCross" in capsys.readouterr().out
 
 
+def test_live_trading_from_python(repo, tmp_path, monkeypatch):
+    scope = _run_page(repo / "docs/live-trading.md", tmp_path, monkeypatch)
+    report = scope["report"]
+    assert report.error is None  # type: ignore[attr-defined]
+    assert report.last.n_rows > 0  # type: ignore[attr-defined]
+
+
 def test_getting_started(repo, tmp_path, monkeypatch):
     scope = _run_page(repo / "docs/getting-started.md", tmp_path, monkeypatch)
     assert len(scope["result"].fills) >= 1  # type: ignore[attr-defined]
