@@ -14,6 +14,7 @@ __all__ = [
     "ChannelClosedError",
     "ChannelFullError",
     "ConfigError",
+    "CredentialsError",
     "DataError",
     "GapError",
     "InUseError",
@@ -93,6 +94,15 @@ class NetworkError(TercelError, ConnectionError):
     """
 
     exit_code = 7
+
+
+class CredentialsError(TercelError):
+    """A venue does not let the account in: its key is unknown, revoked or not permitted, or the secret is another's.
+
+    Names the venue and its code, never the key.
+    """
+
+    exit_code = 8
 
 
 class CapacityError(TercelError):

@@ -190,6 +190,24 @@ def test_no_key_is_found_in_anything_a_live_session_writes(venue, tmp_path):
     assert retell(tmp_path / "session").same
 
 
+def test_a_live_session_with_a_wrong_secret_ends_at_once_and_says_so(venue, tmp_path):
+    config = tmp_path / "session.toml"
+    config.write_text(LIVE.format(port=venue.port, rest_port=venue.rest_port))
+    file = tmp_path / "secret"
+    file.write_text("S" * 64)
+    file.chmod(0o600)
+    done = subprocess.run(
+        command("live", config, "--real-orders"), env={**os.environ, "TC_TEST_KEY": venue.key["key"]}, cwd=tmp_path,
+        capture_output=True, text=True, check=False, timeout=600,
+    )  # fmt: skip
+    assert done.returncode == 8
+    (line,) = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert line.startswith("error: here refuses the API key, its secret or its permissions: ")
+    assert "code -1022" in line
+    assert venue.key["key"] not in done.stdout + done.stderr
+    assert "S" * 64 not in done.stdout + done.stderr
+
+
 def test_a_live_session_needs_limits(venue, tmp_path):
     config = tmp_path / "session.toml"
     text = LIVE.format(port=venue.port, rest_port=venue.rest_port).replace("daily_loss_max = 1000\n", "")

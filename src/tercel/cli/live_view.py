@@ -10,6 +10,8 @@ import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from tercel.clock import wall_ns
+
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
     from rich.table import Table
@@ -219,6 +221,11 @@ class LiveView:
     def __exit__(self, *_: object) -> None:
         if self._live is not None:
             self._live.stop()
+
+    def note(self, text: str) -> None:
+        """Print a line that stays: what the session has to say beside its numbers."""
+        self._console.print(f"{_clock(wall_ns())} {text}", markup=False, soft_wrap=True, highlight=False)
+        sys.stderr.flush()
 
     def show(self, seen: Glance, *, left: str = "", last: bool = False) -> None:
         """Show a session as it is now. last: nothing follows, so a line is printed whatever the time."""

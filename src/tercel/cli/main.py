@@ -48,6 +48,7 @@ EXIT_CODES = {
     5: "a stated maximum was reached",
     6: "something is wrong in a strategy",
     7: "a venue or a session could not be reached, or a connection broke",
+    8: "a venue refuses the API key, its secret or its permissions",
     130: "interrupted",
 }
 

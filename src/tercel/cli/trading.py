@@ -49,6 +49,7 @@ async def trade(settings: Settings, view: LiveView, **wishes: Any) -> tuple[Sess
 
 async def show_session(session: LiveSession, view: LiveView) -> SessionReport:
     """Run a session and show it while it lives."""
+    session.tell = view.note
     living = asyncio.create_task(session.run())
     watching = asyncio.create_task(_watch(session, view))
     try:

@@ -24,7 +24,7 @@ from tercel.live.secrets import Secret
 from tercel.live.session import LiveSession
 from tercel.live.settings import PaperSettings, Settings, VenueSettings
 from tercel.model.instrument import Instrument
-from tercel.net.rest import RequestError, RestClient
+from tercel.net.rest import Answer, RequestError, RestClient
 from tercel.risk.limits import Limits
 from tercel.runtime.loop import run
 from tercel.sim.fees import Fees
@@ -88,9 +88,22 @@ async def _ask_venue(rest: RestClient, settings: Settings, name: str) -> dict[st
     except RequestError as error:
         raise NetworkError(f"venue {name} does not tell its instruments: {error}") from None
     if answer.status != 200:
-        raise NetworkError(f"venue {name} does not tell its instruments: it answers with status {answer.status}")
+        raise NetworkError(f"venue {name} does not tell its instruments: {_why(answer)}")
     info = read_exchange_info(place, answer.body, symbols, name)
     return {symbol: rules.instrument for symbol, rules in info.rules.items()}
+
+
+def _why(answer: Answer) -> str:
+    """What a status other than 200 says to people."""
+    after = answer.headers.get("retry-after", "")
+    wait = f"wait {after} s before the next start" if after.isdigit() else "wait before the next start"
+    if answer.status == 429:
+        return f"it asks to slow down (429): {wait}"
+    if answer.status == 418:
+        return f"it has banned this address for asking too much (418): {wait}"
+    if answer.status == 503:
+        return "it is in maintenance or cannot keep up (503): try later"
+    return f"it answers with status {answer.status}"
 
 
 def paper_rules(paper: PaperSettings) -> VenueRules:

@@ -14,7 +14,7 @@ import msgspec
 import numpy as np
 
 from tercel.engine.engine import Engine
-from tercel.errors import DataError, TercelError
+from tercel.errors import CredentialsError, DataError, TercelError
 from tercel.live.flow import Flow, JournalSink
 from tercel.live.lifecycle import ARM, CANCEL_ALL, CONNECT, DISARM, FLUSH, RECONCILE, RECOVER, STOPPED, TRADING
 from tercel.live.link import Link
@@ -86,14 +86,15 @@ class LiveCore:
         self._is_alone = len(self.links) == 1
         self._orders = engine.view("orders")
         self._open = engine.view("open")
+        self._refused: CredentialsError | None = None
         self._look_ns = NEVER
         self._deadline_ns = NEVER
         self._canceled_ns: dict[int, int] = {}
 
     @property
     def error(self) -> TercelError | None:
-        """What the engine or the journal broke with; the session then ends by itself."""
-        return self.flow.error
+        """What the engine or the journal broke with, or a venue that refuses our keys; the session ends by itself."""
+        return self.flow.error or self._refused
 
     @property
     def is_ready(self) -> bool:
@@ -298,8 +299,14 @@ class LiveCore:
         """What follows from what a connection has learned: reports to judge, questions to ask, the next state."""
         connection = link.connection
         if connection.notes:
-            self.notes.extend(f"{link.name}: {text}" for text in connection.notes)
+            mark = f"{link.name}: "
+            self.notes.extend(text if text.startswith(mark) else mark + text for text in connection.notes)
             connection.notes.clear()
+        if connection.refused and self.state in (CONNECT, RECONCILE) and self._refused is None:
+            # Later it would be tried again: there are orders and positions to look after. At the start there is only
+            # somebody who waits, and no repetition makes a wrong key right.
+            self._refused = CredentialsError(f"{connection.refused}; nothing was sent")
+            self.stop(now_ns, str(self._refused))
         while connection.reports:
             self._take_report(link, connection.reports.pop(0), now_ns)
         if connection.is_live and not link.is_reconciled and not link.is_asked and link.ask_again_ns <= now_ns:

@@ -42,6 +42,7 @@ class RecordingConnection(VenueConnection):
 
     def _after(self) -> None:
         self.next_wake_ns, self.is_live = self.source.next_wake_ns, self.source.is_live
+        self.refused = self.source.refused
         for effect in self.effects:
             if isinstance(effect, Request) and effect.endpoint == "snapshot" and effect.id not in self._snapshots:
                 (symbol,) = parse_qs(urlsplit(effect.url).query).get("symbol", [""])

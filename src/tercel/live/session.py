@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +54,10 @@ _FOLLOWS = "begins_with_snapshot"
 
 
 class LiveSession:
-    """One session. state: of `live.lifecycle`, at any time. `run` once; the rest is for whoever watches or operates."""
+    """One session. state: of `live.lifecycle`, at any time. `run` once; the rest is for whoever watches or operates.
+
+    tell: set it to hear each note of the session, a line for people.
+    """
 
     def __init__(self, plan: SessionPlan) -> None:
         if not plan.connections:
@@ -71,6 +75,7 @@ class LiveSession:
         self._stop_early = ""
         self._n_compiled_at_arming: int | None = None
         self._origin = Origin()
+        self.tell: Callable[[str], None] | None = None
         self._acting: Acting | None = None
         #: When the session's time began, and until when it waits for that.
         self._begun_ns = self._begin_by_ns = 0
@@ -234,7 +239,7 @@ class LiveSession:
             core.resume(now_ns)
         self.shell = shell = LiveShell(
             core, clock=self.clock, ssl=plan.ssl, liveness=plan.liveness, care=self._care, on_arming=self._on_arming,
-            on_sent=recent.took,
+            on_sent=recent.took, tell=self._tell,
         )  # fmt: skip
         self._acting = acting = Acting(plan.actors, engine, self.inject, self.clock)
         shell.after.extend(acting.after)
@@ -291,6 +296,10 @@ class LiveSession:
         assert self._shutdown is not None
         shell.stop(self._shutdown.reason)
         await shell.wait_closing()
+
+    def _tell(self, text: str) -> None:
+        if self.tell is not None:
+            self.tell(text)
 
     def _on_arming(self) -> None:
         self._n_compiled_at_arming = n_compilations()

@@ -49,7 +49,8 @@ class LiveShell:
     ssl: for wss and https; the system's authorities by default. care: called once a second from the loop, for a halt
     file or a status line. on_arming: called before the first order may leave. on_sent: called with the nanoseconds from
     an input to its orders, written; an input without orders costs it no look at the clock. after: called when what an
-    input led to is written. failure: what broke outside of engine and journal; the session then ends by itself.
+    input led to is written. tell: takes each note, for whoever watches. failure: what broke outside of engine and
+    journal; the session then ends by itself.
     """
 
     def __init__(
@@ -63,6 +64,7 @@ class LiveShell:
         care: Callable[[], None] | None = None,
         on_arming: Callable[[], None] | None = None,
         on_sent: Callable[[int], None] | None = None,
+        tell: Callable[[str], None] | None = None,
     ) -> None:
         self.core = core
         self.clock = clock or SteadyClock()
@@ -76,6 +78,7 @@ class LiveShell:
         self._on_sent = on_sent
         self._n_commands = 0
         self.after: list[Callable[[], None]] = []
+        self._hear = tell
         self._channels: list[dict[str, _Channel]] = [{} for _ in core.links]
         self._loop = asyncio.get_running_loop()
         self._wake: asyncio.TimerHandle | None = None
@@ -195,6 +198,8 @@ class LiveShell:
     def _tell(self) -> None:
         for text in self.core.notes:
             _log.info("%s", text)
+            if self._hear is not None:
+                self._hear(text)
         self.core.notes.clear()
 
     def _do(self, link: Link, effect: Effect) -> None:

@@ -90,7 +90,8 @@ class VenueConnection(ABC):
     clears it. reports: answers to `ask_report`; the driver clears it. next_wake_ns: when `on_wake` wants to be called,
     NEVER when nothing is due. is_live: market data in step, orders can be sent. in_doubt: our order ids whose last
     request may or may not have reached the venue; ask a report about them, they leave the set when it has told. notes:
-    what is worth a line in a log, without secrets; the driver clears it.
+    what is worth a line in a log, without secrets; the driver clears it. refused: why the venue does not let the
+    account in (an unknown key, a wrong secret), for people, without secrets; empty while it does, or was not asked.
 
     Rows carry ts_recv = the `now_ns` of the input and flags LOCAL (and LAST at a message's end). When the order
     channel is lost or regained the connection writes DISCONNECT and CONNECT rows, one per instrument. Rows that are no
@@ -111,6 +112,7 @@ class VenueConnection(ABC):
         self.is_live = False
         self.in_doubt: set[int] = set()
         self.notes: list[str] = []
+        self.refused = ""
 
     @abstractmethod
     def open(self, now_ns: int) -> None:

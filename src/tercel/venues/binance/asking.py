@@ -14,7 +14,7 @@ from tercel.venues.binance.reports import Question
 from tercel.venues.binance.settings import BinanceSettings
 from tercel.venues.binance.signing import Signer
 
-__all__ = ["Asked", "Backoff", "http_request", "stream_url", "weight_of"]
+__all__ = ["Asked", "Backoff", "channels_of", "http_request", "stream_url", "weight_of"]
 
 _DEPTH_WEIGHT = {True: 50, False: 20}
 
@@ -42,6 +42,19 @@ class Backoff:
         whole = min(self._most_ns, self._least_ns << min(attempts - 1, 30))
         self._random = (self._random * 6364136223846793005 + 1442695040888963407) % (1 << 64)
         return whole - (whole // 2) * (self._random >> 33) // (1 << 31)
+
+
+def channels_of(settings: BinanceSettings, is_signed: bool) -> list[str]:
+    """The channels that a connection needs, with an account or for market data alone."""
+    channels = ["market"]
+    if settings.trade_streams not in ("", settings.streams):
+        channels.append("trades")
+    if is_signed:
+        if settings.is_spot or settings.orders_by == "ws":
+            channels.append("orders")
+        if not settings.is_spot:
+            channels.append("user")
+    return channels
 
 
 def weight_of(settings: BinanceSettings, what: str, extra: object) -> int:

@@ -18,13 +18,13 @@ from tercel.errors import DataError, UnitError
 from tercel.model import reasons
 from tercel.model.events import CONNECT, DISCONNECT, LAST, LOCAL
 from tercel.model.instrument import Instrument
-from tercel.venues.binance.asking import Asked, Backoff, http_request, stream_url, weight_of
+from tercel.venues.binance.asking import Asked, Backoff, channels_of, http_request, stream_url, weight_of
 from tercel.venues.binance.desk import Desk, UserDecoder
 from tercel.venues.binance.exchange_info import SymbolRules, read_exchange_info
 from tercel.venues.binance.limits import Limits
 from tercel.venues.binance.market import MarketFeed
 from tercel.venues.binance.messages import ErrorBody, WsAnswer, error_of
-from tercel.venues.binance.refusals import CLOCK_CODE, NO_SUCH_ORDER
+from tercel.venues.binance.refusals import CLOCK_CODE, KEY_CODES, NO_SUCH_ORDER, words_of
 from tercel.venues.binance.reports import Question, Reports
 from tercel.venues.binance.sending import Sender
 from tercel.venues.binance.settings import BinanceSettings, Credentials
@@ -69,7 +69,7 @@ class BinanceConnection(VenueConnection):
         self.clock_offset_ns: int | None = None
         self._signer = None if credentials is None else Signer(credentials)
         self._sender = Sender(self)
-        self._state = dict.fromkeys(self._channels(), "down")
+        self._state = dict.fromkeys(channels_of(settings, self._signer is not None), "down")
         self._since = dict.fromkeys(self._state, 0)
         self._attempts = dict.fromkeys(self._state, 0)
         self._asked: dict[int, Asked] = {}
@@ -110,17 +110,6 @@ class BinanceConnection(VenueConnection):
     def venue_ns(self, now_ns: int) -> int:
         """The venue's clock at our time `now_ns`."""
         return now_ns + (self.clock_offset_ns or 0)
-
-    def _channels(self) -> list[str]:
-        channels = ["market"]
-        if self.settings.trade_streams not in ("", self.settings.streams):
-            channels.append("trades")
-        if self._signer is not None:
-            if self.settings.is_spot or self.settings.orders_by == "ws":
-                channels.append("orders")
-            if not self.settings.is_spot:
-                channels.append("user")
-        return channels
 
     # --- inputs ------------------------------------------------------------------------------------------------------
 
@@ -266,8 +255,16 @@ class BinanceConnection(VenueConnection):
             if channel in self._state:
                 self._connect(channel, now_ns)
 
+    def key_refused(self, what: str, status: int, code: int) -> None:
+        """Remember a refusal that says that the account is not let in, whatever is asked."""
+        if code in KEY_CODES and what not in ("time", "info", "snapshot"):
+            self.refused = (
+                f"{self.name} refuses the API key, its secret or its permissions: {what}, status {status}, code {code}"
+            )
+
     def subscribed(self, now_ns: int) -> None:
         """The order channel is logged on and, on spot, hears the user stream."""
+        self.refused = ""
         self._is_subscribed = True
         self._attempts["orders"] = 0
         self._judge(now_ns)
@@ -344,9 +341,10 @@ class BinanceConnection(VenueConnection):
         if isinstance(asked.extra, Question) and error.code == NO_SUCH_ORDER:
             self._no_such_order(asked, now_ns)
             return
-        self.notes.append(f"{self.name}: {asked.what}: status {status}, code {error.code}")
+        self.notes.append(f"{self.name}: {asked.what}: {words_of(status, error.code)}")
         if error.code == CLOCK_CODE:
             self.measure_clock(now_ns)
+        self.key_refused(asked.what, status, error.code)
         if asked.what == "keepalive":
             # The key is gone: take a new one.
             self._listen_key = ""
@@ -385,6 +383,7 @@ class BinanceConnection(VenueConnection):
         elif what == "keepalive":
             self._due[("keepalive", None)] = now_ns + self.settings.keepalive_ns
         elif isinstance(asked.extra, Question):
+            self.refused = ""
             self._reports.answer(asked.extra, body)
             self._reports.go_on(now_ns, self.venue_ns(now_ns))
 

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from tercel.model import reasons as r
 
-__all__ = ["CLOCK_CODE", "CODES", "NO_SUCH_ORDER", "TEXTS", "UNKNOWN_OUTCOME", "reason_of"]
+__all__ = ["CLOCK_CODE", "CODES", "KEY_CODES", "NO_SUCH_ORDER", "TEXTS", "UNKNOWN_OUTCOME", "reason_of", "words_of"]
 
 #: Codes that mean the venue cannot say whether the request was carried out.
 UNKNOWN_OUTCOME = frozenset({-1000, -1001, -1006, -1007})
 #: The request's time was outside its window: the clock offset is measured again.
 CLOCK_CODE = -1021
 NO_SUCH_ORDER = -2013
+#: The key, its secret or its permissions are refused: no repetition helps.
+KEY_CODES = frozenset({-1002, -1022, -1099, -2014, -2015})
 
 #: Error code -> reason.
 CODES: dict[int, int] = {
@@ -80,3 +82,12 @@ def reason_of(code: int, text: str, is_spot: bool) -> int:
         # On spot these two are cancelReplace's, which says the reason further inside.
         return r.VENUE_REJECTED
     return CODES.get(code, r.VENUE_REJECTED)
+
+
+def words_of(status: int, code: int) -> str:
+    """What a refused question says to people: status, code, and what the code means."""
+    if code in CODES:
+        return f"status {status}, code {code}: {r.REASONS[CODES[code]][1]}"
+    if status == 503:
+        return "status 503: the venue is in maintenance or cannot keep up"
+    return f"status {status}" + (f", code {code}" if code else "")

@@ -18,7 +18,7 @@ from tercel.venues.binance.desk import LiveOrder
 from tercel.venues.binance.encoding import HTTP_TWINS, Params
 from tercel.venues.binance.messages import ErrorBody, OrderBody, WsAnswer
 from tercel.venues.binance.prepared import PreparedOrders
-from tercel.venues.binance.refusals import CLOCK_CODE, UNKNOWN_OUTCOME, reason_of
+from tercel.venues.binance.refusals import CLOCK_CODE, UNKNOWN_OUTCOME, reason_of, words_of
 from tercel.venues.contract import NEVER, Request, Send
 
 if TYPE_CHECKING:
@@ -136,9 +136,10 @@ class Sender:
             _Pending(0, method, 0, 0, 0, 0, 0, now_ns + self._c.settings.answer_timeout_ns, False), params, now_ns
         )
 
-    def _answered_session(self, method: str, is_ok: bool, code: int, now_ns: int) -> None:
+    def _answered_session(self, method: str, is_ok: bool, status: int, code: int, now_ns: int) -> None:
         if not is_ok:
-            self._c.notes.append(f"{self._c.name}: {method} refused, code {code}")
+            self._c.notes.append(f"{self._c.name}: {method} refused: {words_of(status, code)}")
+            self._c.key_refused(method, status, code)
             if code == CLOCK_CODE:
                 self._c.measure_clock(now_ns)
             self._c.drop("orders", f"{method} refused")
@@ -353,7 +354,8 @@ class Sender:
                     self._c.drop("orders", "session revoked")
             return
         if pending.kind == 0:
-            self._answered_session(pending.method, error is None, 0 if error is None else error.code, now_ns)
+            code = 0 if error is None else error.code
+            self._answered_session(pending.method, error is None, answer.status, code, now_ns)
         elif error is None:
             self._done(pending, answer.result, now_ns)
         else:
