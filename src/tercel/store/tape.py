@@ -81,7 +81,8 @@ def _read_meta(path: Path) -> TapeMeta:
         raise DataError(f"no tape at {path}: expected a file made by `tercel import` or `tercel simulate`")
     try:
         found = pl.read_parquet_metadata(path)
-    except (pl.exceptions.PolarsError, OSError) as error:
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, ValueError, MemoryError) as error:
+        # The Parquet reader panics at some damage; that is no Exception, and would pass by every other handler.
         raise DataError(f"{path} is no tape: not a whole Parquet file; import the source again") from error
     if META_KEY not in found:
         raise DataError(f"{path} is a Parquet file but no tape: it has no {META_KEY}; import it with `tercel import`")
@@ -95,9 +96,12 @@ def _read_meta(path: Path) -> TapeMeta:
                 f"again with this tercel, or read the tape with the one that wrote it"
             )
     try:
-        return msgspec.json.decode(found[META_KEY], type=TapeMeta)
-    except msgspec.MsgspecError as error:
+        meta = msgspec.json.decode(found[META_KEY], type=TapeMeta)
+    except (msgspec.MsgspecError, RecursionError, ArithmeticError, ValueError) as error:
         raise DataError(f"{path}: the tape's metadata is damaged ({error}); import the source again") from error
+    if meta.n_rows < 0 or meta.group_rows < 0:
+        raise DataError(f"{path}: the tape's metadata is damaged (a negative number of rows); import the source again")
+    return meta
 
 
 class Tape:
@@ -129,16 +133,21 @@ class Tape:
         import polars as pl
 
         wanted = self.meta.n_rows - start if n_rows is None else min(n_rows, self.meta.n_rows - start)
-        rows = event_rows(max(0, wanted))
         if wanted <= 0:
-            return rows
+            return event_rows(0)
         try:
             frame = pl.scan_parquet(self.path).slice(start, wanted).collect()
             if frame.height != wanted:
                 raise DataError(f"{self.path} holds fewer rows than its metadata says; import the source again")
+            rows = event_rows(wanted)
             for name in EVENT.names or ():
-                rows[name] = frame.get_column(name).to_numpy()
-        except (pl.exceptions.PolarsError, OSError) as error:
+                column = frame.get_column(name)
+                if column.dtype.to_python() is not int or column.null_count():
+                    raise DataError(f"{self.path}: column {name} does not hold whole numbers; import the source again")
+                rows[name] = column.to_numpy()
+        except (
+            pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, ValueError, OverflowError, MemoryError,
+        ) as error:  # fmt: skip
             raise DataError(f"{self.path} is damaged near row {start}: {error}; import the source again") from error
         return rows
 
