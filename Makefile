@@ -4,6 +4,7 @@
 #   VENV=...     where the virtual environment goes; a relative path
 #   ARGS=...     passed on to `tercel demo`, `tercel bench` or pytest
 #   WORKERS=...  test processes at once
+#   SEEDS=...    histories that `make simulation` runs; KILLS=... kills of `make kills`
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
@@ -13,6 +14,8 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 WORKERS ?= auto
 ARGS ?=
+SEEDS ?= 2000
+KILLS ?= 200
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3 python; do \
 	"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo "$$p" && break; done)
 # Under this name, so that `make --dry-run test` stays dry: a line that says MAKE would be run all the same.
@@ -23,7 +26,7 @@ PYTEST := $(BIN)/python -m pytest
 INTERPRETED := tests/unit/features tests/unit/orders tests/unit/risk tests/unit/book tests/unit/test_jit_records.py \
 	tests/property --ignore=tests/property/test_venue_against_naive.py
 
-.PHONY: help demo test setup setup-dev lint format types imports warmup test-interpreted test-compiled bench \
+.PHONY: help demo test setup setup-dev lint format types imports warmup test-interpreted simulation kills test-compiled bench \
 	docs docs-check clean clean-all
 
 help: ## this list
@@ -76,6 +79,13 @@ test-interpreted: setup-dev ## kernels in the interpreter, without Numba
 
 test-compiled: setup-dev ## the whole test tree, compiled
 	@$(PYTEST) -n $(WORKERS) --maxprocesses=4 --dist=loadfile $(ARGS)
+
+simulation: setup-dev ## whole sessions on a simulated network, SEEDS of them
+	@TERCEL_SIMULATION_SEEDS=$(SEEDS) $(PYTEST) -n $(WORKERS) --maxprocesses=4 --dist=worksteal -q \
+		tests/simulation/test_simulation.py $(ARGS)
+
+kills: setup-dev ## kill -9 of a busy session, KILLS times
+	@TERCEL_KILLS=$(KILLS) $(PYTEST) -n $(WORKERS) --maxprocesses=4 --dist=worksteal -q tests/live/test_kill.py $(ARGS)
 
 bench: setup ## the benchmark table (peers: pip install -e '.[bench]')
 	@$(BIN)/tercel bench $(ARGS)

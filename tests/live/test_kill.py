@@ -3,7 +3,7 @@ venue's.
 
 The venue stays up; the session's process is killed at a random moment and started again. After the last kill one more
 start is ended in order, and everything the journal of all runs says is compared with the venue. More kills on demand:
-TERCEL_KILLS=200.
+`make kills KILLS=200`.
 """
 
 from __future__ import annotations
@@ -29,6 +29,9 @@ from tercel.store.journal_read import open_journal, runs_of
 from tercel.venues.binance.encoding import own_id
 
 N_KILLS = int(os.environ.get("TERCEL_KILLS", "20"))
+#: Kills of one session and one venue; each such series has a seed of its own and may run beside others.
+_SERIES = 20
+_NAME = "test_a_killed_session_loses_and_doubles_nothing"
 _PROGRAM = Path(__file__).parent / "killed_session.py"
 
 
@@ -119,8 +122,12 @@ def _journal_side(directory: Path):
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs kill -9")
-def test_a_killed_session_loses_and_doubles_nothing(tmp_path):
-    rng = random.Random(7)
+@pytest.mark.parametrize("first", range(0, N_KILLS, _SERIES))
+def test_a_killed_session_loses_and_doubles_nothing(tmp_path, first):
+    n_kills = min(_SERIES, N_KILLS - first)
+    # Shown where it fails.
+    print(f"kills from {first} on; again: TERCEL_KILLS={N_KILLS} pytest 'tests/live/test_kill.py::{_NAME}[{first}]'")
+    rng = random.Random(7 + first)
 
     async def main() -> None:
         async with VenueServer(coin_venue()) as server:
@@ -128,7 +135,7 @@ def test_a_killed_session_loses_and_doubles_nothing(tmp_path):
             process = Process(nursery)
             try:
                 await process.ready()
-                for i in range(N_KILLS):
+                for i in range(n_kills):
                     await process.start()
                     # Most are killed while they trade, some while they start.
                     if i % 4 != 3:
@@ -142,15 +149,15 @@ def test_a_killed_session_loses_and_doubles_nothing(tmp_path):
             finally:
                 nursery.kill()
                 await nursery.wait()
-            _compare(server, tmp_path)
+            _compare(server, tmp_path, n_kills)
 
     run(main())
 
 
-def _compare(server: VenueServer, directory: Path) -> None:
+def _compare(server: VenueServer, directory: Path, n_kills: int) -> None:
     orders, theirs = _venue_side(server)
     commanded, ours = _journal_side(directory)
-    assert len(theirs) >= N_KILLS, "the session was not busy"
+    assert len(theirs) >= n_kills, "the session was not busy"
     assert ours == theirs
     ids = [own_id(order.client_id) for order in orders]
     assert set(ids) <= commanded

@@ -8,7 +8,7 @@ import pytest
 
 from simulation.world import run_seed
 
-#: Seeds in one run of the tests; the continuous integration asks for 2,000.
+#: Seeds in one run of the tests; `make simulation` asks for more.
 N_SEEDS = int(os.environ.get("TERCEL_SIMULATION_SEEDS", "60"))
 _CHUNK = 20
 
@@ -16,4 +16,8 @@ _CHUNK = 20
 @pytest.mark.parametrize("first", range(0, N_SEEDS, _CHUNK))
 def test_nothing_is_lost_or_doubled_whatever_happens(first):
     for seed in range(first, min(first + _CHUNK, N_SEEDS)):
-        run_seed(seed)
+        try:
+            run_seed(seed)
+        except Exception as error:
+            again = f"python tests/simulation/__main__.py {seed} {seed + 1}"
+            raise AssertionError(f"seed {seed}: {type(error).__name__}: {error}; again: {again}") from error

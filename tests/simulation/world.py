@@ -94,7 +94,7 @@ class World:
         n = 0
         for product, instruments in LAYOUTS[self.plan.layout]:
             symbols = [SymbolRules(instrument=x, market=MODEL, notional_min="0.1") for x in instruments]
-            setup = VenueSetup(product=product, seed=seed, symbols=symbols, n_accounts=1, limits=LimitRules.none())
+            setup = VenueSetup(product=product, seed=seed, symbols=symbols, n_accounts=2, limits=LimitRules.none())
             venue = LocalVenue(setup)
             venue.start(T0)
             self.venues.append(venue)
