@@ -129,7 +129,7 @@ def _tell(
         ("market rows", f"{seen.n_rows:,}"),
     ]
     if latency is not None:
-        rows.append(("message to order, written", f"p50 {latency[0]:,.0f} us, p99 {latency[1]:,.0f} us"))
+        rows.append(("tick to order", f"p50 {latency[0]:,.0f} us, p99 {latency[1]:,.0f} us"))
     same = "the same, fees aside" if same_position else f"NOT THE SAME: {held:g}"
     rows += [
         ("position", f"{position:g} {_BASE}; the venue's books say {same}"),
@@ -139,7 +139,7 @@ def _tell(
             f"{told.n_commands:,} commands from {told.reader.n_rows:,} journal rows: "
             + ("the same, byte for byte" if told.same else "NOT THE SAME"),
         ),
-        ("journal", f"{plan.directory} (tercel replay {plan.directory})"),
+        ("kept in", f"{plan.directory} (tercel replay {plan.directory})"),
     ]
     terminal.panel("live trading", rows)
     return {

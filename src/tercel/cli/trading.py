@@ -62,8 +62,10 @@ async def show_session(session: LiveSession, view: LiveView) -> SessionReport:
 
 
 async def _watch(session: LiveSession, view: LiveView) -> None:
+    from tercel.live.lifecycle import RECOVER
+
     while True:
-        if session.shell is not None:
+        if session.shell is not None and session.state != RECOVER:
             left_s = session.left_s
             view.show(session.look(), left="" if left_s is None else f"{left_s:.0f} s")
         await asyncio.sleep(_PANEL_LOOK_S if view.is_moving else _LINE_LOOK_S)
@@ -100,7 +102,7 @@ def tell_end(terminal: Terminal, plan: SessionPlan, report: SessionReport) -> in
     if recovered:
         rows.append(("went on from", f"run {recovered}"))
     shown = shown_path(plan.directory)
-    rows.append(("journal", f"{shown}, run {report.run} (tercel replay {shown})"))
+    rows.append(("kept in", f"{shown}, run {report.run} (tercel replay {shown})"))
     terminal.panel("the session", rows)
     failure = failure_of(report)
     if failure is not None:
