@@ -9,12 +9,13 @@ from collections.abc import Iterable
 
 import msgspec
 
+from tercel.errors import DataError
 from tercel.venues.binance.exchange_info import exchange_info_url
 from tercel.venues.binance.reports import Question
 from tercel.venues.binance.settings import BinanceSettings
 from tercel.venues.binance.signing import Signer
 
-__all__ = ["Asked", "Backoff", "channels_of", "http_request", "stream_url", "weight_of"]
+__all__ = ["Asked", "Backoff", "channels_of", "http_request", "server_ms", "stream_url", "weight_of"]
 
 _DEPTH_WEIGHT = {True: 50, False: 20}
 
@@ -105,3 +106,11 @@ def stream_url(
         return f"{settings.streams}/stream?streams={'/'.join(books + trades)}"
     base, streams = (settings.trade_streams, trades) if channel == "trades" else (settings.streams, books)
     return f"{base}/stream?streams={'/'.join(streams)}"
+
+
+def server_ms(body: bytes) -> int:
+    """The time in an answer to `time`; DataError for one that no clock shows."""
+    found = msgspec.json.decode(body, type=dict[str, int]).get("serverTime", -1)
+    if found <= 0 or found > 9_000_000_000_000:
+        raise DataError(f"the venue's time is {found} ms")
+    return found

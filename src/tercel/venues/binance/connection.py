@@ -18,6 +18,7 @@ from tercel.errors import DataError, UnitError
 from tercel.model import reasons
 from tercel.model.events import CONNECT, DISCONNECT, LAST, LOCAL
 from tercel.model.instrument import Instrument
+from tercel.venues.binance import asking
 from tercel.venues.binance.asking import Asked, Backoff, channels_of, http_request, stream_url, weight_of
 from tercel.venues.binance.desk import Desk, UserDecoder
 from tercel.venues.binance.exchange_info import SymbolRules, read_exchange_info
@@ -339,7 +340,10 @@ class BinanceConnection(VenueConnection):
 
     def _refused(self, asked: Asked, status: int, error: ErrorBody, now_ns: int) -> None:
         if isinstance(asked.extra, Question) and error.code == NO_SUCH_ORDER:
-            self._no_such_order(asked, now_ns)
+            over_ns = self._reports.refused(asked.extra, now_ns, self.settings.recv_window_ms * _MS + _TRAVEL_NS)
+            if over_ns:
+                self._due[(asked.what, asked.extra)] = over_ns
+            self._reports.go_on(now_ns, self.venue_ns(now_ns))
             return
         self.notes.append(f"{self.name}: {asked.what}: {words_of(status, error.code)}")
         if error.code == CLOCK_CODE:
@@ -351,24 +355,7 @@ class BinanceConnection(VenueConnection):
             self.drop("user", "listen key lost")
             return
         # What will not change by itself is asked for slowly: wrong keys, maintenance.
-        self._again(
-            asked,
-            now_ns,
-            self._backoff.wait_ns(3) if status >= 500 or status in _PAUSE_NS else self._backoff.wait_ns(8),
-        )
-
-    def _no_such_order(self, asked: Asked, now_ns: int) -> None:
-        """The venue knows no such order. Where its request may still be on its way, ask again when it cannot be."""
-        question = asked.extra
-        assert isinstance(question, Question)
-        order = self.desk.open.get(question.number)
-        if order is not None and question.what == "order":
-            over_ns = order.sent_ns + self.settings.recv_window_ms * _MS + _TRAVEL_NS
-            if now_ns < over_ns:
-                self._due[(asked.what, question)] = over_ns
-                return
-        self._reports.refused(question)
-        self._reports.go_on(now_ns, self.venue_ns(now_ns))
+        self._again(asked, now_ns, self._backoff.wait_ns(3 if status >= 500 or status in _PAUSE_NS else 8))
 
     def _take(self, asked: Asked, body: bytes, now_ns: int) -> None:
         what = asked.what
@@ -405,12 +392,9 @@ class BinanceConnection(VenueConnection):
             self._ask("time", None, now_ns)
 
     def _take_time(self, asked: Asked, body: bytes, now_ns: int) -> None:
-        server = msgspec.json.decode(body, type=dict[str, int]).get("serverTime", -1)
-        if server <= 0 or server > 9_000_000_000_000:
-            raise DataError(f"the venue's time is {server} ms")
         first = self.clock_offset_ns is None
         # The venue's time is cut to whole milliseconds: half of one is what is missing on average.
-        self.clock_offset_ns = server * _MS + _MS // 2 - (asked.sent_ns + now_ns) // 2
+        self.clock_offset_ns = asking.server_ms(body) * _MS + _MS // 2 - (asked.sent_ns + now_ns) // 2
         self._due[("time", None)] = now_ns + self.settings.clock_interval_ns
         if first and self._signer is not None:
             self._start_account(now_ns)

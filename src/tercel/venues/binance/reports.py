@@ -307,10 +307,15 @@ class Reports:
         if self._current is not None:
             self._current.answer(question, body)
 
-    def refused(self, question: Question) -> None:
-        """The venue knows no such order."""
+    def refused(self, question: Question, now_ns: int, travel_ns: int) -> int:
+        """The venue knows no such order. Where its request may still arrive, within `travel_ns` of when it left: the
+        time to ask again at; else 0."""
+        order = self._desk.open.get(question.number)
+        if order is not None and question.what == "order" and now_ns < order.sent_ns + travel_ns:
+            return order.sent_ns + travel_ns
         if self._current is not None:
             self._current.refused(question)
+        return 0
 
     def go_on(self, now_ns: int, venue_ns: int) -> None:
         """Ask what is to be asked, finish what is answered, begin the next."""
