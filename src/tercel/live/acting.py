@@ -6,9 +6,9 @@ costs an order one copy. Called by `live.session`; a session without actors has 
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable, Sequence
-from types import TracebackType
 
 import numpy as np
 
@@ -29,12 +29,17 @@ _STOP_S = 1.0
 
 
 class Acting:
-    """The actors of `plans`, alive while the context is. sink: takes (n,) EVENT signals. taps, after: for the driver's
-    flow and its shell; empty without actors.
+    """The actors of `plans`, alive while the context is. sink: takes (n,) EVENT signals. fail: told what broke the
+    pipeline itself, which no actor can do. taps, after: for the driver's flow and its shell; empty without actors.
     """
 
     def __init__(
-        self, plans: Sequence[ActorPlan], engine: Engine, sink: Callable[[np.ndarray], None], clock: Clock
+        self,
+        plans: Sequence[ActorPlan],
+        engine: Engine,
+        sink: Callable[[np.ndarray], None],
+        clock: Clock,
+        fail: Callable[[Exception], None],
     ) -> None:
         self.taps: list[Callable[[np.ndarray, int], None]] = [self._keep] if plans else []
         self.after: list[Callable[[], None]] = [self._publish] if plans else []
@@ -42,9 +47,12 @@ class Acting:
         self._engine = engine
         self._sink = sink
         self._clock = clock
+        self._fail = fail
         self._kept: list[np.ndarray] = []
-        self._supervisor: Supervisor | None = None
         self._pipeline: Pipeline | None = None
+        self._living: asyncio.Task[None] | None = None
+        self._ending = asyncio.Event()
+        self._stop_s = _STOP_S
         self._is_moving = False
 
     def report(self) -> PipelineReport | None:
@@ -52,34 +60,49 @@ class Acting:
         return None if self._pipeline is None else self._pipeline.report()
 
     async def __aenter__(self) -> Acting:
+        """Start them. Raises what keeps them from it."""
         if self._plans:
-            self._supervisor = supervisor = Supervisor(clock=self._clock)
-            await supervisor.__aenter__()
-            self._pipeline = pipeline = Pipeline(
-                supervisor, self._engine.instruments, self._sink, clock=self._clock,
-                standing=lambda: portfolio_of(self._engine),
-            )  # fmt: skip
-            supervisor.watcher = self._tell
-            pipeline.start()
-            for plan in self._plans:
-                pipeline.add(plan.name, plan.factory, policy=plan.policy)
-                if plan.config is not None:
-                    pipeline.configure(plan.name, plan.config)
-            self._is_moving = True
+            started: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._living = asyncio.create_task(self._live(started), name="actors")
+            await started
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.stop(_STOP_S)
-        if self._supervisor is not None:
-            await self._supervisor.__aexit__(kind, error, trace)
 
     async def stop(self, deadline_s: float) -> None:
         """End the actors; what has not ended after `deadline_s` seconds is cancelled. Again: nothing."""
-        if self._pipeline is not None and self._is_moving:
+        if self._living is not None:
+            if not self._ending.is_set():
+                self._stop_s = deadline_s
+                self._ending.set()
+            await asyncio.wait({self._living})
+
+    async def _live(self, started: asyncio.Future[None]) -> None:
+        """In a task of its own: a supervisor that breaks cancels the task it was made in, and the session has to end
+        in order."""
+        try:
+            async with Supervisor(clock=self._clock, watcher=self._tell) as supervisor:
+                self._pipeline = pipeline = Pipeline(
+                    supervisor, self._engine.instruments, self._sink, clock=self._clock,
+                    standing=lambda: portfolio_of(self._engine),
+                )  # fmt: skip
+                pipeline.start()
+                for plan in self._plans:
+                    pipeline.add(plan.name, plan.factory, policy=plan.policy)
+                    if plan.config is not None:
+                        pipeline.configure(plan.name, plan.config)
+                self._is_moving = True
+                started.set_result(None)
+                await self._ending.wait()
+                self._is_moving = False
+                await pipeline.stop(self._stop_s)
+        except Exception as error:
             self._is_moving = False
-            await self._pipeline.stop(deadline_s)
+            if started.done():
+                self._fail(error)
+            else:
+                started.set_exception(error)
 
     def _keep(self, rows: np.ndarray, _now_ns: int) -> None:
         if self._is_moving:

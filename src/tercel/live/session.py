@@ -241,7 +241,7 @@ class LiveSession:
             core, clock=self.clock, ssl=plan.ssl, liveness=plan.liveness, care=self._care, on_arming=self._on_arming,
             on_sent=recent.took, tell=self._tell,
         )  # fmt: skip
-        self._acting = acting = Acting(plan.actors, engine, self.inject, self.clock)
+        self._acting = acting = Acting(plan.actors, engine, self.inject, self.clock, shell.fail)
         shell.after.extend(acting.after)
         core.flow.taps += acting.taps
         kept_s = min(_SHARE * plan.stop_s, _SHARE_MAX_S)

@@ -127,6 +127,13 @@ class LiveShell:
         """Call the driver from the loop, and carry out what follows."""
         self._guarded(action)
 
+    def fail(self, error: Exception) -> None:
+        """Something of the session broke that is neither engine nor journal: it ends, but in order."""
+        if self.failure is None:
+            self.failure = error
+            _log.error("the session fails", exc_info=error)
+        self._changed.set()
+
     async def wait_closing(self) -> None:
         """Until every order is canceled, or given up, and the channels are being closed."""
         while self.core.state not in (FLUSH, STOPPED):
@@ -141,15 +148,9 @@ class LiveShell:
         try:
             action()
         except Exception as error:
-            self._fail(error)
+            self.fail(error)
         self._is_hearing = False
         self._carry()
-
-    def _fail(self, error: Exception) -> None:
-        if self.failure is None:
-            self.failure = error
-            _log.error("the session fails", exc_info=error)
-        self._changed.set()
 
     def _carry(self) -> None:
         """Carry out the effects of every connection, in order, then set the next wake."""
@@ -233,7 +234,7 @@ class LiveShell:
             try:
                 on_message(i_link, channel.name, data, now_ns)
             except Exception as error:
-                self._fail(error)
+                self.fail(error)
             self._is_hearing = False
             self._carry()
 
