@@ -17,6 +17,7 @@ from tercel.engine.engine import Engine
 from tercel.live.actors import portfolio_of
 from tercel.live.actors_pipeline import Pipeline, PipelineReport
 from tercel.live.plan import ActorPlan
+from tercel.model.events import EVENT
 from tercel.runtime.actor import ActorReport
 from tercel.runtime.supervisor import Supervisor
 
@@ -48,7 +49,7 @@ class Acting:
         self._sink = sink
         self._clock = clock
         self._fail = fail
-        self._kept: list[np.ndarray] = []
+        self._kept: list[bytes] = []
         self._pipeline: Pipeline | None = None
         self._living: asyncio.Task[None] | None = None
         self._ending = asyncio.Event()
@@ -106,12 +107,13 @@ class Acting:
 
     def _keep(self, rows: np.ndarray, _now_ns: int) -> None:
         if self._is_moving:
-            self._kept.append(rows.copy())
+            # As bytes: numpy takes ten times as long to copy an array of records.
+            self._kept.append(rows.tobytes())
 
     def _publish(self) -> None:
         if self._kept and self._pipeline is not None:
-            for rows in self._kept:
-                self._pipeline.publish(rows)
+            for kept in self._kept:
+                self._pipeline.publish(np.frombuffer(kept, EVENT))
             self._kept.clear()
 
     def _tell(self, report: ActorReport) -> None:

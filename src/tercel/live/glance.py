@@ -14,6 +14,7 @@ import numpy as np
 
 from tercel.book.views import BookView
 from tercel.engine.engine import Engine
+from tercel.engine.feed import EngineFeed
 from tercel.live.driver import LiveCore
 from tercel.model.events import FILL, MAKER
 from tercel.model.instrument import Instrument
@@ -106,12 +107,18 @@ class Recent:
         self.n_rows = 0
         self.fills: deque[FillGlance] = deque(maxlen=_FILLS_MAX)
         self._instruments = engine.instruments
+        self._feed = EngineFeed(engine)
+        self._n_fills = self._feed.n_fills
         self._latencies_ns = np.zeros(_LATENCIES_MAX, np.int64)
         self._n_latencies = 0
 
     def on_rows(self, rows: np.ndarray, now_ns: int) -> None:
-        """Rows that the engine has seen."""
+        """Rows that the engine has seen. On the way of every order: it looks at rows only where there was a fill."""
         self.n_rows += len(rows)
+        n_fills = self._feed.n_fills
+        if n_fills == self._n_fills:
+            return
+        self._n_fills = n_fills
         for row in rows[rows["kind"] == FILL]:
             instrument = self._instruments[int(row["instrument"])]
             self.fills.append(

@@ -11,7 +11,7 @@ import pytest
 
 from tercel.errors import ConfigError
 from tercel.live.secrets import Secret, SecretRef
-from tercel.live.settings import load_settings, parse_settings
+from tercel.live.settings import load_settings, parse_settings, settings_for
 
 WHOLE = """
 [session]
@@ -172,3 +172,17 @@ def test_a_secret_shows_nothing():
             copied(secret)
     assert secret == Secret(SECRET)
     assert secret != Secret("other")
+
+
+def test_a_configuration_without_a_file():
+    settings = settings_for("local", ["BTCUSDT", "ETHUSDT"], port=5, directory="here")
+    assert [(one.symbol, one.venue) for one in settings.instruments] == [("BTCUSDT", "local"), ("ETHUSDT", "local")]
+    assert settings.place(settings.session.directory) == Path.cwd() / "here"
+    assert settings.credentials("local") is None
+    for place, symbols, port, said in [
+        ("nowhere", ["X"], 0, "no venue 'nowhere'; expected one of binance-usdm"),
+        ("local", ["X"], 0, "needs a port"),
+        ("binance-spot", [], 0, "at least one symbol"),
+    ]:
+        with pytest.raises(ConfigError, match=said):
+            settings_for(place, symbols, port=port)
