@@ -17,7 +17,7 @@ from tercel.engine.feed import EngineFeed
 from tercel.engine.layout import BLOCK_VERSION
 from tercel.engine.replay import DEAF
 from tercel.engine.step import FORGET, START, STOP, TIMERS
-from tercel.errors import JournalError
+from tercel.errors import JournalError, TercelError
 from tercel.jit import address_of
 from tercel.model.commands import COMMAND, COMMAND_NAMES
 from tercel.model.events import EVENT, LOCAL, TIMER
@@ -131,8 +131,9 @@ def _another(header: JournalHeader, difference: str) -> JournalError:
 def recover(engine: Engine, reader: JournalReader) -> Recovered:
     """Bring `engine`, fresh and made as the run's was, to where the journal ends.
 
-    Raises JournalError when the engine differs from the header, or where it commands anything else than was commanded
-    then; and whatever stopped the engine in the run, such as what a handler raised. About 50 ns a row.
+    Raises JournalError when the engine differs from the header, where it commands anything else than was commanded
+    then, and where the run ended because something stopped the engine, such as what a handler raised: that happens
+    again with the same rows. About 50 ns a row.
     """
     header = reader.header
     check_header(engine, header)
@@ -150,8 +151,13 @@ def recover(engine: Engine, reader: JournalReader) -> Recovered:
     made: list[np.ndarray] = [np.zeros(0, COMMAND)]
     sent: list[np.ndarray] = [np.zeros(0, COMMAND)]
     feed = EngineFeed(engine)
-    for piece in reader.pieces(reader.start):
-        sent.append(_replay_piece(engine, feed, piece, made))
+    try:
+        for piece in reader.pieces(reader.start):
+            sent.append(_replay_piece(engine, feed, piece, made))
+    except JournalError:
+        raise
+    except TercelError as error:
+        raise _stopped(header.run, error) from error
     n_sent, left = _compare_commands(reader, np.concatenate(sent), np.concatenate(made))
     nothing = np.zeros(0, COMMAND)
     surely = reader.is_same_boot and not reader.damage
@@ -163,6 +169,15 @@ def recover(engine: Engine, reader: JournalReader) -> Recovered:
         unsent=left if surely else nothing,
         in_doubt=nothing if surely else left,
         damage=reader.damage,
+    )
+
+
+def _stopped(run: int, error: TercelError) -> JournalError:
+    """The error for a run that replays to what stopped it. No restart gets past that: the way out is said."""
+    return JournalError(
+        f"run {run} cannot be gone on with: it ended because the engine was stopped, and its rows stop it again: "
+        f"{error}. Correct what that names, then begin with an empty engine (--fresh, or is_anew=True): open orders of "
+        f"ours are canceled at the venue, and a position is taken over at the price that adopt_at states"
     )
 
 
