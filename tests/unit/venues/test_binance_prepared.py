@@ -71,8 +71,9 @@ def test_orders_are_counted_in_every_window_also_when_taken_one_by_one():
     assert limits.has_room("REQUEST_WEIGHT", 3, 10 * second)
     assert not limits.has_room("REQUEST_WEIGHT", 4, 10 * second)
     assert [limits.take_order(10 * second + k) for k in range(4)] == [True, True, True, False]
+    # An answer that counts less than we have sent was written before the rest arrived.
     limits.learn([limit("REQUEST_WEIGHT", "MINUTE", 1, 8, 6)], 11 * second)
-    assert [limits.take_order(11 * second + k) for k in range(3)] == [True, True, False]
+    assert not limits.take_order(11 * second)
     assert limits.take_order(60 * second)
 
 

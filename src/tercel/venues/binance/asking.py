@@ -5,7 +5,7 @@ Also the waits between attempts. Weights are those of the venue's pages (Novembe
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import msgspec
 
@@ -15,9 +15,11 @@ from tercel.venues.binance.reports import Question
 from tercel.venues.binance.settings import BinanceSettings
 from tercel.venues.binance.signing import Signer
 
-__all__ = ["Asked", "Backoff", "channels_of", "http_request", "server_ms", "stream_url", "weight_of"]
+__all__ = ["Asked", "Backoff", "asked_pause_ns", "channels_of", "http_request", "server_ms", "stream_url", "weight_of"]
 
 _DEPTH_WEIGHT = {True: 50, False: 20}
+#: How long to wait where the venue asks for it and does not say how long (429, 418).
+_PAUSE_NS = {429: 10_000_000_000, 418: 120_000_000_000}
 
 
 class Asked(msgspec.Struct):
@@ -43,6 +45,14 @@ class Backoff:
         whole = min(self._most_ns, self._least_ns << min(attempts - 1, 30))
         self._random = (self._random * 6364136223846793005 + 1442695040888963407) % (1 << 64)
         return whole - (whole // 2) * (self._random >> 33) // (1 << 31)
+
+
+def asked_pause_ns(status: int, headers: Mapping[str, str]) -> int:
+    """How long an answer of HTTP asks to wait, by its Retry-After or by habit; 0 where it does not ask."""
+    if status not in _PAUSE_NS:
+        return 0
+    after = headers.get("retry-after", "")
+    return int(after) * 1_000_000_000 if after.isdigit() else _PAUSE_NS[status]
 
 
 def channels_of(settings: BinanceSettings, is_signed: bool) -> list[str]:

@@ -10,6 +10,7 @@ Without credentials only market data is connected, and `is_live` then means that
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 import msgspec
 import numpy as np
@@ -19,13 +20,13 @@ from tercel.model import reasons
 from tercel.model.events import CONNECT, DISCONNECT, LAST, LOCAL
 from tercel.model.instrument import Instrument
 from tercel.venues.binance import asking
-from tercel.venues.binance.asking import Asked, Backoff, channels_of, http_request, stream_url, weight_of
+from tercel.venues.binance.asking import Asked, Backoff
 from tercel.venues.binance.desk import Desk, UserDecoder
 from tercel.venues.binance.exchange_info import SymbolRules, read_exchange_info
 from tercel.venues.binance.limits import Limits
 from tercel.venues.binance.market import MarketFeed
 from tercel.venues.binance.messages import ErrorBody, WsAnswer, error_of
-from tercel.venues.binance.refusals import CLOCK_CODE, KEY_CODES, NO_SUCH_ORDER, words_of
+from tercel.venues.binance.refusals import CLOCK_CODE, KEY_CODES, NO_SUCH_ORDER, REFUSES_KEYS, words_of
 from tercel.venues.binance.reports import Question, Reports
 from tercel.venues.binance.sending import Sender
 from tercel.venues.binance.settings import BinanceSettings, Credentials
@@ -38,8 +39,6 @@ _MS = 1_000_000
 _S = 1_000_000_000
 #: A connection that lived this long is opened again at once when it ends: the venue ends each after 24 hours.
 _LIVED_NS = 60 * _S
-#: How long to wait where the venue asks for it and does not say how long (429, 418).
-_PAUSE_NS = {429: 10 * _S, 418: 120 * _S}
 #: After this an order that the venue does not know cannot be on its way any more, beyond the receive window.
 _TRAVEL_NS = 1 * _S
 #: How often the venue's rules are read again.
@@ -62,7 +61,7 @@ class BinanceConnection(VenueConnection):
         super().__init__(name or f"binance-{settings.market}", instruments)
         self.settings = settings
         self.feed = MarketFeed(self.instruments, self.rows, settings.is_spot)
-        self.limits = Limits()
+        self.limits = Limits(6000 if settings.is_spot else 2400)
         doubt, notes = self.in_doubt, self.notes
         self.desk = Desk(self.instruments, self.rows, settings.is_spot, settings.fee_prices, doubt, notes)
         self.rules: dict[int, SymbolRules] = {}
@@ -70,7 +69,7 @@ class BinanceConnection(VenueConnection):
         self.clock_offset_ns: int | None = None
         self._signer = None if credentials is None else Signer(credentials)
         self._sender = Sender(self)
-        self._state = dict.fromkeys(channels_of(settings, self._signer is not None), "down")
+        self._state = dict.fromkeys(asking.channels_of(settings, self._signer is not None), "down")
         self._since = dict.fromkeys(self._state, 0)
         self._attempts = dict.fromkeys(self._state, 0)
         self._asked: dict[int, Asked] = {}
@@ -78,10 +77,10 @@ class BinanceConnection(VenueConnection):
         self._next_id = 1
         self._listen_key = ""
         self._is_heard = False  #: the user stream is known to tell of our orders
-        self._is_subscribed = False
-        self._is_ready = False
+        self._is_subscribed = self._is_ready = False
         self._is_closing = True
-        self._reports = Reports(self.instruments, self.desk, settings.is_spot, self._ask_report, self.reports)
+        ask = partial(self._ask, "report")
+        self._reports = Reports(self.instruments, self.desk, settings.is_spot, ask, self.reports)
         self._backoff = Backoff(settings)
         self._answer = msgspec.json.Decoder(WsAnswer)
         self._user = UserDecoder()
@@ -181,9 +180,8 @@ class BinanceConnection(VenueConnection):
     def on_response(self, request_id: int, status: int, headers: Mapping[str, str], body: bytes, now_ns: int) -> None:
         self.limits.read(headers, self.venue_ns(now_ns))
         error = None if status == 200 else error_of(status, body)
-        if status in _PAUSE_NS:
-            after = headers.get("retry-after", "")
-            self.blocked(int(after) * _S if after.isdigit() else _PAUSE_NS[status], status == 418, now_ns)
+        if pause_ns := asking.asked_pause_ns(status, headers):
+            self.blocked(pause_ns, status == 418, now_ns)
         if self._sender.on_response(request_id, status, body, error, now_ns):
             self._plan()
             return
@@ -230,9 +228,6 @@ class BinanceConnection(VenueConnection):
             self._reports.go_on(now_ns, self.venue_ns(now_ns))
         self._plan()
 
-    def _ask_report(self, question: Question, now_ns: int) -> None:
-        self._ask("report", question, now_ns)
-
     # --- channels ----------------------------------------------------------------------------------------------------
 
     def _plan(self) -> None:
@@ -247,7 +242,7 @@ class BinanceConnection(VenueConnection):
             return
         self._state[channel] = "connecting"
         symbols = [x.symbol for x in self.instruments.values()]
-        url = stream_url(self.settings, channel, symbols, "trades" in self._state, self._listen_key)
+        url = asking.stream_url(self.settings, channel, symbols, "trades" in self._state, self._listen_key)
         self.effects.append(Connect(channel, url))
 
     def _start_account(self, now_ns: int) -> None:
@@ -259,9 +254,7 @@ class BinanceConnection(VenueConnection):
     def key_refused(self, what: str, status: int, code: int) -> None:
         """Remember a refusal that says that the account is not let in, whatever is asked."""
         if code in KEY_CODES and what not in ("time", "info", "snapshot"):
-            self.refused = (
-                f"{self.name} refuses the API key, its secret or its permissions: {what}, status {status}, code {code}"
-            )
+            self.refused = f"{self.name} {REFUSES_KEYS}: {what}, status {status}, code {code}"
 
     def subscribed(self, now_ns: int) -> None:
         """The order channel is logged on and, on spot, hears the user stream."""
@@ -281,9 +274,8 @@ class BinanceConnection(VenueConnection):
         ready = ready and (self._is_heard or "user" not in self._state)
         if ready != self._is_ready:
             self._is_ready = ready
-            kind = CONNECT if ready else DISCONNECT
             for i in self.instruments:
-                self.rows.add(kind, i, now_ns, now_ns, flags=LOCAL | LAST)
+                self.rows.add(CONNECT if ready else DISCONNECT, i, now_ns, now_ns, flags=LOCAL | LAST)
         has_market = all(self.is_up(c) for c in self._state if c in ("market", "trades")) and self.feed.is_in_step
         self.is_live = has_market and (self._signer is None or (ready and bool(self.rules)))
 
@@ -315,7 +307,7 @@ class BinanceConnection(VenueConnection):
             # Nothing can be signed before the venue's time is known.
             self._due[(what, extra)] = now_ns + self.settings.backoff_min_ns
             return
-        weight = weight_of(self.settings, what, extra)
+        weight = asking.weight_of(self.settings, what, extra)
         wait_ns = max(
             self.limits.blocked_until_ns - now_ns, self.limits.free_ns("REQUEST_WEIGHT", weight, self.venue_ns(now_ns))
         )
@@ -326,7 +318,7 @@ class BinanceConnection(VenueConnection):
         number = self.take_id()
         symbol = self.instruments[int(str(extra))].symbol if what == "snapshot" else ""
         timing = self.timing(now_ns)
-        method, url, headers = http_request(self.settings, self._signer, what, extra, symbol, timing)
+        method, url, headers = asking.http_request(self.settings, self._signer, what, extra, symbol, timing)
         self._asked[number] = Asked(what, extra, now_ns)
         endpoint = extra.path if isinstance(extra, Question) else what
         self.effects.append(Request(number, endpoint, method, url, headers, b"", weight, True))
@@ -355,7 +347,7 @@ class BinanceConnection(VenueConnection):
             self.drop("user", "listen key lost")
             return
         # What will not change by itself is asked for slowly: wrong keys, maintenance.
-        self._again(asked, now_ns, self._backoff.wait_ns(3 if status >= 500 or status in _PAUSE_NS else 8))
+        self._again(asked, now_ns, self._backoff.wait_ns(3 if status >= 500 or status in (429, 418) else 8))
 
     def _take(self, asked: Asked, body: bytes, now_ns: int) -> None:
         what = asked.what
@@ -402,16 +394,12 @@ class BinanceConnection(VenueConnection):
     def _take_info(self, body: bytes, now_ns: int) -> None:
         info = read_exchange_info(self.settings, body, [x.symbol for x in self.instruments.values()])
         self.limits.learn(info.rate_limits, self.venue_ns(now_ns))
+        self.differing = info.differing(self.instruments)
         for i, instrument in self.instruments.items():
-            rules = info.rules.get(instrument.symbol)
-            theirs = None if rules is None else rules.instrument
-            if theirs is None or (theirs.tick_size, theirs.lot_size) != (instrument.tick_size, instrument.lot_size):
-                self.differing.add(i)
+            if i in self.differing:
                 self.notes.append(f"{self.name}: {instrument.symbol}: the venue's tick and lot are not the run's")
-            else:
-                self.differing.discard(i)
-            if rules is not None:
-                self.rules[i] = rules
+            if instrument.symbol in info.rules:
+                self.rules[i] = info.rules[instrument.symbol]
         self._sender.learn_rules()
         self._due[("info", None)] = now_ns + _RULES_NS
         self._judge(now_ns)

@@ -7,6 +7,7 @@ opens and trades nothing whose grids have changed. Called by `connection`.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from decimal import Decimal
 
 import msgspec
@@ -106,6 +107,15 @@ class ExchangeInfo(msgspec.Struct, frozen=True):
 
     rules: dict[str, SymbolRules]
     rate_limits: list[RateLimit]
+
+    def differing(self, instruments: Mapping[int, Instrument]) -> set[int]:
+        """Which of these the venue does not list, or lists with another tick or lot."""
+        found = set()
+        for i, ours in instruments.items():
+            theirs = self.rules[ours.symbol].instrument if ours.symbol in self.rules else None
+            if theirs is None or (theirs.tick_size, theirs.lot_size) != (ours.tick_size, ours.lot_size):
+                found.add(i)
+        return found
 
 
 def exchange_info_url(settings: BinanceSettings) -> str:

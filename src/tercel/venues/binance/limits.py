@@ -21,28 +21,42 @@ ORDERS, WEIGHT = "ORDERS", "REQUEST_WEIGHT"
 
 
 class _Window:
-    """One limit: `limit` in `length_ns`, `count` so far in the window that began at `start_ns`."""
+    """One limit: `limit` in `length_ns`, `count` so far in the window that began at `start_ns`, `own` of it sent by us.
+
+    What an answer tells is true of the moment it was written: requests under way then are not in it. Our own are
+    counted when they leave, so the greater of the two holds.
+    """
 
     def __init__(self, length_ns: int) -> None:
         self.length_ns = length_ns
         self.limit = 0
-        self.count = 0
+        self.count = self.own = 0
         self.start_ns = 0
 
     def roll(self, venue_ns: int) -> None:
         start = venue_ns - venue_ns % self.length_ns
         if start > self.start_ns:
-            self.start_ns, self.count = start, 0
+            self.start_ns, self.count, self.own = start, 0, 0
+
+    def add(self, n: int) -> None:
+        self.count += n
+        self.own += n
+
+    def told(self, count: int) -> None:
+        self.count = max(self.own, count)
 
 
 class Limits:
     """Rate limits of one address and account. Times are the venue's (`venue_ns`), except `blocked_until_ns`, ours.
 
-    is_banned: the block is a ban (418).
+    weight_1m: request weight a minute to keep to until the venue has told its limits. is_banned: the block is a ban
+    (418).
     """
 
-    def __init__(self) -> None:
+    def __init__(self, weight_1m: int = 0) -> None:
         self._windows: dict[tuple[str, int], _Window] = {}
+        if weight_1m:
+            self._window(WEIGHT, 60).limit = weight_1m
         self.blocked_until_ns = 0
         self.is_banned = False
         # New orders that may leave before any window is looked at again, and those of them that have.
@@ -81,7 +95,7 @@ class Limits:
             for (name, _), window in self._windows.items():
                 # Taken before the window's end, so in the window that stands.
                 if name in (ORDERS, WEIGHT):
-                    window.count += n
+                    window.add(n)
 
     def learn(self, limits: Iterable[RateLimit], venue_ns: int) -> None:
         """Take `rateLimits` of exchangeInfo or of an answer."""
@@ -92,7 +106,7 @@ class Limits:
                 window.roll(venue_ns)
                 window.limit = x.limit
                 if x.count is not None:
-                    window.count = max(0, x.count)
+                    window.told(x.count)
         # Now, when an answer has come, rather than when the next order is to leave.
         self._budget(venue_ns)
 
@@ -105,7 +119,7 @@ class Limits:
                 if span != name and span[-1:] in _LETTER_S and span[:-1].isdigit() and value.isdigit():
                     window = self._window(kind, int(span[:-1]) * _LETTER_S[span[-1]])
                     window.roll(venue_ns)
-                    window.count = int(value)
+                    window.told(int(value))
 
     def used(self, kind: str, n: int, venue_ns: int) -> None:
         """Count what is being sent, until an answer says better."""
@@ -113,7 +127,7 @@ class Limits:
         for (name, _), window in self._windows.items():
             if name == kind:
                 window.roll(venue_ns)
-                window.count += n
+                window.add(n)
 
     def has_room(self, kind: str, n: int, venue_ns: int) -> bool:
         """Whether `n` more fit in every window of the kind."""

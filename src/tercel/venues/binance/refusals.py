@@ -8,7 +8,17 @@ from __future__ import annotations
 
 from tercel.model import reasons as r
 
-__all__ = ["CLOCK_CODE", "CODES", "KEY_CODES", "NO_SUCH_ORDER", "TEXTS", "UNKNOWN_OUTCOME", "reason_of", "words_of"]
+__all__ = [
+    "CLOCK_CODE",
+    "CODES",
+    "KEY_CODES",
+    "NO_SUCH_ORDER",
+    "REFUSES_KEYS",
+    "TEXTS",
+    "UNKNOWN_OUTCOME",
+    "reason_of",
+    "words_of",
+]
 
 #: Codes that mean the venue cannot say whether the request was carried out.
 UNKNOWN_OUTCOME = frozenset({-1000, -1001, -1006, -1007})
@@ -17,6 +27,7 @@ CLOCK_CODE = -1021
 NO_SUCH_ORDER = -2013
 #: The key, its secret or its permissions are refused: no repetition helps.
 KEY_CODES = frozenset({-1002, -1022, -1099, -2014, -2015})
+REFUSES_KEYS = "refuses the API key, its secret or its permissions"
 
 #: Error code -> reason.
 CODES: dict[int, int] = {

@@ -136,8 +136,8 @@ class Sender:
             _Pending(0, method, 0, 0, 0, 0, 0, now_ns + self._c.settings.answer_timeout_ns, False), params, now_ns
         )
 
-    def _answered_session(self, method: str, is_ok: bool, status: int, code: int, now_ns: int) -> None:
-        if not is_ok:
+    def _answered_session(self, method: str, status: int, code: int, now_ns: int) -> None:
+        if status != _OK:
             self._c.notes.append(f"{self._c.name}: {method} refused: {words_of(status, code)}")
             self._c.key_refused(method, status, code)
             if code == CLOCK_CODE:
@@ -354,8 +354,7 @@ class Sender:
                     self._c.drop("orders", "session revoked")
             return
         if pending.kind == 0:
-            code = 0 if error is None else error.code
-            self._answered_session(pending.method, error is None, answer.status, code, now_ns)
+            self._answered_session(pending.method, answer.status, 0 if error is None else error.code, now_ns)
         elif error is None:
             self._done(pending, answer.result, now_ns)
         else:
@@ -375,13 +374,11 @@ class Sender:
     def on_failure(self, number: int, was_sent: bool, now_ns: int) -> bool:
         """No answer of HTTP will come; False where the request was not one of ours."""
         pending = self._pending.pop(number, None)
-        if pending is None:
-            return False
-        if was_sent:
+        if pending is not None and was_sent:
             self._doubt(pending)
-        else:
+        elif pending is not None:
             self._refuse(pending, reasons.VENUE_DOWN, now_ns)
-        return True
+        return pending is not None
 
     def on_wake(self, now_ns: int) -> None:
         """Give up waiting for answers that are overdue: their orders are in doubt."""
