@@ -168,6 +168,10 @@ def test_no_key_is_found_in_anything_a_live_session_writes(venue, tmp_path):
     assert json.loads(status.stdout)["state"] == "trading", status.stderr
     killed = ran(tmp_path, "kill", config, "--json")
     assert json.loads(killed.stdout)["session"]["halted"] == "kill_switch", killed.stderr
+    lifted = ran(tmp_path, "kill", "--lift", config, "--json")
+    assert json.loads(lifted.stdout)["session"]["halted"] == "", lifted.stderr
+    assert not (tmp_path / "session" / "HALT").exists()
+    assert ran(tmp_path, "kill", config).returncode == 0
     session.send_signal(signal.SIGINT)
     out, err = session.communicate(timeout=60)
     assert session.returncode == 0, err

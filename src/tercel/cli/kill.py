@@ -63,7 +63,7 @@ def run(options: argparse.Namespace) -> int:
             ("session", f"run {seen['run']}, {seen['state']}"),
             ("open orders", f"{n_open}, being canceled" if n_open else "none"),
             ("positions", ", ".join(f"{x['position']:g} {x['symbol']}" for x in seen["instruments"]) or "none"),
-            ("to start again", f"tercel kill --lift {options.where}"),
+            ("to go on", f"tercel kill --lift {options.where}"),
         ],
     )
     return 0

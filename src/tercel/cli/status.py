@@ -46,4 +46,9 @@ def run(options: argparse.Namespace) -> int:
 
         width = shutil.get_terminal_size((100, 40)).columns
         terminal.show(glance_panel(convert(answer, Glance), title=f"session in {options.where}", width=width))
+        if answer["actors"] is not None:
+            from tercel.cli.trading import actor_rows
+            from tercel.live.actors_pipeline import PipelineReport
+
+            terminal.panel("actors", actor_rows(convert(answer["actors"], PipelineReport)))
     return 0

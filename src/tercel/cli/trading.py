@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from tercel.cli.live_view import LiveView
     from tercel.cli.terminal import Terminal
+    from tercel.live.actors_pipeline import PipelineReport
     from tercel.live.plan import SessionPlan, SessionReport
     from tercel.live.session import LiveSession
     from tercel.live.settings import Settings
 
-__all__ = ["show_session", "strategies_and_meta", "tell_end", "trade"]
+__all__ = ["actor_rows", "show_session", "shown_path", "strategies_and_meta", "tell_end", "trade"]
 
 #: How often a panel is drawn, and how often a line may be due.
 _PANEL_LOOK_S, _LINE_LOOK_S = 0.25, 1.0
@@ -98,7 +99,7 @@ def tell_end(terminal: Terminal, plan: SessionPlan, report: SessionReport) -> in
         rows.append(("still open", f"{len(seen.orders)} orders: the next start asks about them"))
     if seen.tick_to_order_us is not None:
         rows.append(("tick to order", "p50 {:,.0f} us, p99 {:,.0f} us".format(*seen.tick_to_order_us)))
-    rows += _actor_rows(report)
+    rows += actor_rows(report.actors)
     if recovered:
         rows.append(("went on from", f"run {recovered}"))
     shown = shown_path(plan.directory)
@@ -110,12 +111,12 @@ def tell_end(terminal: Terminal, plan: SessionPlan, report: SessionReport) -> in
     return 0
 
 
-def _actor_rows(report: SessionReport) -> list[tuple[str, str]]:
-    if report.actors is None:
-        return []
+def actor_rows(report: PipelineReport | None) -> list[tuple[str, str]]:
+    """How actors and their signals fare, one line each."""
     rows = []
-    for one in report.actors.actors:
-        signals = report.actors.signals[one.name]
+    for one in report.actors if report is not None else ():
+        assert report is not None
+        signals = report.signals[one.name]
         text = f"{one.n_handled:,} events, {signals.n_sent:,} signals"
         lost = one.n_dropped + signals.n_crowded + signals.n_hasty
         if lost:
