@@ -254,6 +254,7 @@ async def plan_session(
         actors=actors,
         taps=taps,
         sync=Sync(every_ms=settings.session.sync_ms, on_order=settings.session.sync_on_order),
+        snapshot_every_s=settings.session.snapshot_every_s,
         options=LiveOptions(answer_ns=round(settings.session.answer_s * 1e9)),
         warm_up=warm_up,
         is_anew=is_anew,

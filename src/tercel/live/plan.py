@@ -57,7 +57,8 @@ class SessionPlan(msgspec.Struct, frozen=True, kw_only=True):
     session (`position_unexplained`). is_resuming: lift the halt that the run before ended with. ssl: for wss and https
     addresses; the system's authorities by default. takes_signals: SIGINT and SIGTERM end the session. is_forced: end
     the process when the session does not end by itself. duration_s: end after this time of trading, 0 for never.
-    stop_s: how long an end may take. meta: kept in the journal's header, never secrets.
+    stop_s: how long an end may take. snapshot_every_s: how often the engine's state is kept while it trades, which is
+    what a later recovery begins with; 0 at the start only. meta: kept in the journal's header, never secrets.
     """
 
     strategies: Sequence[Strategy]
@@ -81,6 +82,7 @@ class SessionPlan(msgspec.Struct, frozen=True, kw_only=True):
     is_forced: bool = False
     duration_s: float = 0.0
     stop_s: float = DEADLINE_S
+    snapshot_every_s: float = 60.0
     meta: dict[str, str] = {}
 
     @property

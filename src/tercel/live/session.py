@@ -32,6 +32,7 @@ from tercel.live.paper import PaperConnection
 from tercel.live.plan import ActorPlan, SessionPlan, SessionReport
 from tercel.live.reconciling import AccountStanding, Origin
 from tercel.live.shell import LiveShell
+from tercel.live.snapshots import Snapshots
 from tercel.live.warming import warm_up
 from tercel.model.reasons import KILL_SWITCH
 from tercel.orders.reconcile import unsent_rows
@@ -77,6 +78,7 @@ class LiveSession:
         self._origin = Origin()
         self.tell: Callable[[str], None] | None = None
         self._acting: Acting | None = None
+        self._snapshots: Snapshots | None = None
         #: When the session's time began, and until when it waits for that.
         self._begun_ns = self._begin_by_ns = 0
 
@@ -211,6 +213,8 @@ class LiveSession:
             await self._live(engine, journal)
         finally:
             self._state = FLUSH
+            if self._snapshots is not None:
+                await self._snapshots.end()
             journal.close()
             self._state = STOPPED
         core, shell = self._running()
@@ -241,6 +245,7 @@ class LiveSession:
             core, clock=self.clock, ssl=plan.ssl, liveness=plan.liveness, care=self._care, on_arming=self._on_arming,
             on_sent=recent.took, tell=self._tell,
         )  # fmt: skip
+        self._snapshots = Snapshots(core, journal, self.clock, plan.snapshot_every_s)
         self._acting = acting = Acting(plan.actors, engine, self.inject, self.clock, shell.fail)
         shell.after.extend(acting.after)
         core.flow.taps += acting.taps
@@ -305,11 +310,13 @@ class LiveSession:
         self._n_compiled_at_arming = n_compilations()
 
     def _care(self) -> None:
-        """Once a second: has somebody put a halt file there?"""
+        """Once a second: has somebody put a halt file there? Is a snapshot due?"""
         core = self.core
         if core is not None and not core.flow.feed.halted and halt_file(self.plan.directory).exists():
             _log.warning("halted by %s", halt_file(self.plan.directory))
             core.halt(self.clock.wall_ns())
+        if self._snapshots is not None:
+            self._snapshots.look()
 
 
 def _last_begun(path: Path) -> JournalReader | None:

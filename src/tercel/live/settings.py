@@ -45,14 +45,16 @@ class SessionSettings(_Table, frozen=True, kw_only=True):
     name: of the session, in logs and views. directory: of its journal, of the socket that `tercel kill` and `tercel
     status` use, and of the file HALT; a restart with the same one goes on where the last run ended. sync_ms: how often
     the journal is forced to the disk, 0 never by itself. sync_on_order: commands are on the disk before they leave.
-    stop_s: how long an end may take. answer_s: after which an unanswered order is asked about. warm_up: a tape that the
-    strategies see before the session begins, "" for none.
+    snapshot_every_s: how often the engine's state is kept while it trades, from which a recovery goes on; 0 at the
+    start only. stop_s: how long an end may take. answer_s: after which an unanswered order is asked about. warm_up: a
+    tape that the strategies see before the session begins, "" for none.
     """
 
     name: str = "session"
     directory: str = "session"
     sync_ms: float = 100.0
     sync_on_order: bool = False
+    snapshot_every_s: float = 60.0
     stop_s: float = 30.0
     answer_s: float = 5.0
     warm_up: str = ""
@@ -351,6 +353,9 @@ def _check_ranges(settings: Settings) -> None:
             raise ConfigError(f"{path}: session.{name}: expected a number above 0, found {value}")
     if not 0 <= session.sync_ms <= 60_000:
         raise ConfigError(f"{path}: session.sync_ms: expected 0 to 60000, found {session.sync_ms}")
+    if not (session.snapshot_every_s == 0 or 1 <= session.snapshot_every_s <= 86_400):
+        found = session.snapshot_every_s
+        raise ConfigError(f"{path}: session.snapshot_every_s: expected 0 or 1 to 86400, found {found}")
     for name in ("name", "directory"):
         if not getattr(session, name).strip():
             raise ConfigError(f"{path}: session.{name}: expected text, found none")
