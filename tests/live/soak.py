@@ -195,7 +195,7 @@ async def _session(process: Any, facts: list[str], directory: Path, warm_up_s: i
             whole, own = _memory_mb()
             resident.append(whole)
             private.append(own)
-        if n_seconds % 60 == 0:
+        if n_seconds % 60 == 0 and private and watch.lags_ms:
             say(f"{n_seconds} s: {private[-1]:.1f} MB, lag {watch.lags_ms[-1]:.2f} ms")
     n_sent = int(await told or b"0")
     for _ in range(200):
