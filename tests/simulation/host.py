@@ -120,6 +120,11 @@ class Host:
         for port in ports:
             port.cut()
 
+    def snapshot(self) -> None:
+        """Keep the engine's state, between two inputs."""
+        if self.engine is not None and self.core is not None and self.core.is_trading:
+            self.ledger.snapshot(self.engine)
+
     # --- inputs -----------------------------------------------------------------------------------------------------
 
     def input(self, action: Callable[[], None]) -> None:

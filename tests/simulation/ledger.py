@@ -49,6 +49,9 @@ class Ledger:
     def cut(self) -> None:
         """The process died."""
 
+    def snapshot(self, engine: Engine) -> None:
+        """Nothing to keep: every run is replayed from its beginning."""
+
     def append(self, rows: int | np.ndarray, n: int) -> None:
         if isinstance(rows, int):
             rows = np.frombuffer((ctypes.c_char * (64 * n)).from_address(rows), EVENT)
@@ -103,6 +106,11 @@ class DiskLedger:
         self.append_commands = self._journal.append_commands
         self.note = self._journal.note
         return engine
+
+    def snapshot(self, engine: Engine) -> None:
+        """Keep the engine's state, as a session does now and then."""
+        assert self._journal is not None
+        self._journal.snapshot(engine.snapshot(), seq=engine.seq)
 
     def cut(self) -> None:
         """The process died: nothing is closed, but the system takes the lock back."""

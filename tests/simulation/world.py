@@ -78,6 +78,7 @@ class Plan:
         self.kills_by_effect = rng.random() < 0.5
         self.layout = rng.choice(["spot", "spot", "usdm", "usdm", "two", "both"])
         self.n_foreign = rng.choice([0, 0, 0, 4])
+        self.n_snapshots = rng.choice([0, 3])
 
 
 class World:
@@ -123,6 +124,7 @@ class World:
             sometime(plan.n_foreign, lambda site=site, venue=venue: self._stranger(site, venue))
         sometime(plan.n_clock_jumps, self._jump)
         sometime(plan.n_kills, self._kill)
+        sometime(plan.n_snapshots, self.host.snapshot)
 
     def _jump(self) -> None:
         self.host.clock_offset_ns += self.rng.choice([-3, -1, 1, 2]) * self.rng.randrange(S)
