@@ -10,6 +10,7 @@ import hmac
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -28,10 +29,10 @@ WINDOW = 256
 
 
 class Load:
-    """n orders, `WINDOW` of them on their way at a time: most rest far away, one in ten takes, all are canceled."""
+    """n orders, `window` of them on their way at a time: most rest far away, one in ten takes, all are canceled."""
 
-    def __init__(self, key: str, secret: str, n: int) -> None:
-        self.key, self.secret, self.n = key, secret.encode(), n
+    def __init__(self, key: str, secret: str, n: int, window: int = WINDOW) -> None:
+        self.key, self.secret, self.n, self.window = key, secret.encode(), n, window
         self.n_sent = 0
         self.answers: Counter[str] = Counter()
         self.reports: Counter[str] = Counter()
@@ -59,7 +60,7 @@ class Load:
         return self.request(i, "order.place", order)
 
     def fill_window(self, connection: Any) -> None:
-        while self._in_flight < WINDOW and self.n_sent < self.n:
+        while self._in_flight < self.window and self.n_sent < self.n:
             self._sent_ns[self.n_sent] = monotonic_ns()
             connection.send(self._orders[self.n_sent])
             self.n_sent += 1
@@ -88,9 +89,11 @@ class Load:
         self.fill_window(connection)
 
 
-async def load(ws_api_url: str, key: str, secret: str, n: int, *, with_reports: bool = False) -> tuple[Load, float]:
+async def load(
+    ws_api_url: str, key: str, secret: str, n: int, *, window: int = WINDOW, with_reports: bool = False
+) -> tuple[Load, float]:
     """Send n orders; the finished account and the seconds it took."""
-    work = Load(key, secret, n)
+    work = Load(key, secret, n, window)
     cell: list[Any] = []
     connection = await connect(ws_api_url, Handlers(lambda data, now_ns: work.on_message(cell[0], data)))
     cell.append(connection)
@@ -126,11 +129,12 @@ class Submitted(msgspec.Struct, frozen=True):
         return ""
 
 
-def submit(n: int) -> Submitted:
-    """Start a venue, send it `n` orders, `WINDOW` of them on their way at a time."""
+def submit(sizes: Sequence[tuple[int, int]]) -> list[Submitted]:
+    """Start a venue and send it, for each (n, window), `n` orders, `window` of them on their way at a time."""
     command = [sys.executable, "-m", "tercel.cli.main", "venue", "--json", "--port", "0", "--rest-port", "0",
                "--no-limits"]  # fmt: skip
-    venue = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    venue = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    found = []
     try:
         assert venue.stdout is not None
         text = ""
@@ -141,27 +145,33 @@ def submit(n: int) -> Submitted:
             text += line
         facts = msgspec.json.decode(text)
         key = facts["test_keys"][0]
-        work, took_s = run(load(facts["ws_api"], key["key"], key["secret"], n))
+        for n, window in sizes:
+            work, took_s = run(load(facts["ws_api"], key["key"], key["secret"], n, window=window))
+            late = sorted(work.latencies_ns)
+            p50_ms, p99_ms = late[len(late) // 2] / 1e6, late[-len(late) // 100] / 1e6
+            found.append(
+                Submitted(n, dict(work.answers), dict(work.reports), len(work.ids), took_s, p50_ms, p99_ms)
+            )  # fmt: skip
     finally:
         venue.terminate()
         venue.wait()
-    late = sorted(work.latencies_ns)
-    p50_ms, p99_ms = late[len(late) // 2] / 1e6, late[-len(late) // 100] / 1e6
-    return Submitted(n, dict(work.answers), dict(work.reports), len(work.ids), took_s, p50_ms, p99_ms)
+    return found
 
 
 def submissions(*, quick: bool = False) -> list[Row]:
     """What the local venue sustains, and the requirements' targets for one order and for orders a second."""
-    found = submit(3_000 if quick else 100_000)
-    each_us = found.took_s / found.n * 1e6
-    note = (
-        f"{found.n:,} orders, {found.n / found.took_s:,.0f} a second, {WINDOW} on their way: p50 {found.p50_ms:.1f} ms"
-    )
+    # The first orders find cold code on both sides and are not counted.
+    _, single, many = submit([(300, 1), (500 if quick else 3_000, 1), (3_000 if quick else 100_000, WINDOW)])
+    each_us = many.took_s / many.n * 1e6
+    rate = f"{many.n / many.took_s:,.0f} a second"
     return [
         make_row("orders to the local venue, each signed and accounted for", unit="us each", ours=each_us,
-                 reach=Reach(ours_max=100), difference=found.unaccounted, note=note),
-        make_row("S3-06 order submission, p99", unit="us", ours=found.p99_ms * 1e3, reach=Reach(ours_max=100_000),
-                 note=f"with {WINDOW} orders on their way"),
+                 reach=Reach(ours_max=100), difference=many.unaccounted,
+                 note=f"{many.n:,} orders, {rate}, {WINDOW} on their way: p50 {many.p50_ms:.1f} ms"),
+        make_row("S3-06 order submission, p99", unit="us", ours=single.p99_ms * 1e3, reach=Reach(ours_max=100_000),
+                 difference=single.unaccounted, note=f"{single.n:,} orders, one after the other: to its answer"),
+        make_row("S3-09 order execution, p50", unit="us", ours=single.p50_ms * 1e3, reach=Reach(ours_max=50_000),
+                 difference=single.unaccounted, note=f"{single.n:,} orders, one after the other: to its answer"),
         make_row("S3-14 order submissions", unit="us each", ours=each_us, reach=Reach(ours_max=1_000),
-                 note=f"{found.n / found.took_s:,.0f} a second, to reach 1,000"),
+                 note=f"{rate}, to reach 1,000"),
     ]  # fmt: skip

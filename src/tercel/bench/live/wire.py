@@ -75,7 +75,7 @@ def tick_to_order(*, quick: bool = False) -> list[Row]:
     setup = Setup(n_blocks=3 if quick else 10, n_ticks=200 if quick else 1_000)
     rows: list[Row] = []
     for words, sync, p50, p99 in (
-        ("tick to order", None, 1.15, 1.3),
+        ("S3-07 tick to order", None, 1.15, 1.3),
         ("tick to order, journal synced every 5 ms", Sync(every_ms=5.0), 1.25, 1.25),
         ("tick to order, journal synced before each order", Sync(every_ms=0, on_order=True), None, None),
     ):
