@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 
 import pytest
@@ -104,3 +105,14 @@ def test_what_others_at_the_same_address_use_is_counted_until_an_answer_says_les
     limits.read({"x-mbx-used-weight-1m": "1"}, 0)
     assert not limits.has_room("REQUEST_WEIGHT", 96, 0)
     assert limits.has_room("REQUEST_WEIGHT", 100, 60 * S)
+
+
+@BOTH
+def test_a_tick_of_zero_is_refused_and_asked_for_again(case):
+    """What a venue cannot mean ends no session."""
+    hands = beginning(case)
+    nonsense = re.sub(rb'"tickSize": ?"[0-9.]+"', b'"tickSize":"0"', case.exchange_info())
+    info = next(e for e in hands.connection.effects if isinstance(e, Request) and e.endpoint == "info")
+    hands.connection.on_response(info.id, 200, {}, nonsense, hands.now_ns)
+    assert any("filters of BTCUSDT cannot be read" in note for note in hands.connection.notes)
+    assert hands.connection.rules == {}

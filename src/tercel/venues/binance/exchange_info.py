@@ -12,7 +12,7 @@ from decimal import Decimal
 
 import msgspec
 
-from tercel.errors import DataError, UnitError
+from tercel.errors import ConfigError, DataError, UnitError
 from tercel.model import reasons
 from tercel.model.commands import MARKET
 from tercel.model.instrument import Instrument
@@ -168,7 +168,7 @@ def _rules(settings: BinanceSettings, symbol: _Symbol, venue: str) -> SymbolRule
             can_amend=symbol.amendAllowed,
             can_replace=symbol.cancelReplaceAllowed,
         )
-    except (KeyError, UnitError, ArithmeticError) as error:
+    except (KeyError, ConfigError, UnitError, ArithmeticError) as error:
         raise DataError(f"exchangeInfo: filters of {symbol.symbol} cannot be read: {error}") from None
 
 
