@@ -128,3 +128,18 @@ def test_a_replaced_order_is_known_whole_long_after_its_fills_at_the_next_start(
     scene.thaw(10)
     assert (scene.ours()["qty"], scene.ours()["filled"]) == (28, 6)
     scene.check()
+
+
+def test_an_order_that_fills_while_it_is_replaced_does_not_grow():
+    scene = Scene("spot")
+    bid = scene.market.book.bid
+    scene.tell(1.0, 200, bid)
+    scene.wait()
+    # The amend is on its way, to as many lots, when 150 of them trade.
+    scene.tell(2.0, 200, bid - FAR)
+    scene.sells_into(150)
+    scene.wait()
+    (theirs,) = scene.venues[0].desk.open.values()
+    assert (theirs.lots, theirs.filled, theirs.px) == (200, 150, bid)
+    assert (scene.ours()["qty"], scene.ours()["filled"], scene.ours()["px"]) == (200, 150, bid)
+    scene.check()

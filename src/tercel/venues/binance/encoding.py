@@ -151,6 +151,9 @@ def replace_order(
         "cancelNewClientOrderId": amend_id(number), "newClientOrderId": client_id(number), "side": side,
         "price": grid.px(px), "quantity": grid.qty(left), "newOrderRespType": "ACK",
     }  # fmt: skip
+    if filled == 0:
+        # What fills while this is on its way would be traded beyond the new order's whole size: then nothing is done.
+        params["cancelRestrictions"] = "ONLY_NEW"
     if is_maker:
         return params | {"type": "LIMIT_MAKER"}
     return params | {"type": "LIMIT", "timeInForce": "GTC"}
