@@ -27,26 +27,26 @@ _TIME = pl.Datetime("ns", "UTC")
 _SIDE_NUMBER = np.array([2, 0, 1], np.uint8)
 
 
-def _numbered(name: str, codes: np.ndarray, names: pl.Series) -> pl.Series:
+def _numbered(codes: np.ndarray, names: pl.Series) -> pl.Series:
     """Numbers as the names they stand for."""
     # By index rather than `gather`, which goes through the query engine: 100 us more.
-    return names[pl.Series(name, codes.astype(np.uint32))].alias(name)
+    return names[pl.Series(codes.astype(np.uint32))]
 
 
-def _names(words: Sequence[str]) -> pl.Series:
+def _names(column: str, words: Sequence[str]) -> pl.Series:
     """An Enum's names as a column to pick from; the number after the last is null."""
-    return pl.Series([*words, None], dtype=pl.Enum(words))
+    return pl.Series(column, [*words, None], dtype=pl.Enum(words))
 
 
-_KIND_NAMES = _names([e.KIND_NAMES[kind] for kind in range(e.LEVEL, e.FUNDING + 1)])
-_SIDE_NAMES = _names(SIDE.categories.to_list())
+_KIND_NAMES = _names("kind", [e.KIND_NAMES[kind] for kind in range(e.LEVEL, e.FUNDING + 1)])
+_SIDE_NAMES = _names("side", SIDE.categories.to_list())
 
 
 @lru_cache(maxsize=16)
 def _grid(instruments: tuple[Instrument, ...]) -> tuple[pl.Series, list[Decimal], list[Decimal]]:
     """Of instruments: their labels, their ticks, their lots."""
     return (
-        _names(distinct_labels(instruments)),
+        _names("instrument", distinct_labels(instruments)),
         [i.tick_size for i in instruments],
         [i.lot_size for i in instruments],
     )
@@ -72,9 +72,9 @@ def market_frame(rows: np.ndarray, instruments: Sequence[Instrument]) -> pl.Data
     columns = [
         _time("time", rows["ts_recv"]),
         _time("time_exchange", rows["ts_exch"]),
-        _numbered("kind", kinds - e.LEVEL, _KIND_NAMES),
-        _numbered("instrument", at, labels),
-        _numbered("side", _SIDE_NUMBER[rows["side"]], _SIDE_NAMES),
+        _numbered(kinds - e.LEVEL, _KIND_NAMES),
+        _numbered(at, labels),
+        _numbered(_SIDE_NUMBER[rows["side"]], _SIDE_NAMES),
         pl.Series("price", scaled(at, rows["px"], ticks)),
         pl.Series("quantity", scaled(at, rows["qty"], lots)),
         pl.Series("id", np.ascontiguousarray(rows["id"])),
