@@ -122,10 +122,11 @@ def _tell(
     same_position = abs(position - held) < 1e-9
     latency = seen.tick_to_order_us
     stats = Result(told.log).stats
+    maker = stats["maker_share"]
     rows = [
         ("profit", f"{seen.equity:+,.2f} {seen.instruments[0].currency} with fees, the open position at the mid"),
         ("orders", f"{stats['n_orders']:,} orders, {seen.n_commands:,} commands, {seen.n_refused:,} refused"),
-        ("fills", f"{seen.n_fills:,}, {stats['maker_share']:.0%} of the volume as maker" if seen.n_fills else "none"),
+        ("fills", f"{seen.n_fills:,}, {maker:.0%} of the volume as maker" if maker is not None else "none"),
         ("market rows", f"{seen.n_rows:,}"),
     ]
     if latency is not None:

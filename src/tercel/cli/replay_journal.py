@@ -54,7 +54,7 @@ def retell(
     from tercel.live.recap import recap
     from tercel.store.journal_read import journal_at, open_journal
 
-    reader = open_journal(journal_at(path), run or None)
+    reader = open_journal(journal_at(path), run or None, is_whole=True)
     engine = _engine_of(reader, specs)
     if reader.snapshot is not None:
         engine.restore(reader.snapshot.state)

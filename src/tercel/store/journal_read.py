@@ -32,7 +32,7 @@ from tercel.store.journal_format import (
     run_number,
 )
 from tercel.store.journal_segment import boot_id
-from tercel.store.journal_snapshot import Snapshot, read_snapshot, snapshot_paths
+from tercel.store.journal_snapshot import FIRST, Snapshot, read_snapshot, snapshot_paths
 
 __all__ = ["JournalReader", "journal_at", "open_journal", "runs_of"]
 
@@ -153,12 +153,15 @@ def _read_header(directory: Path, run: int) -> JournalHeader:
     return header
 
 
-def open_journal(path: Path, run: int | None = None, *, allow_damage: bool = False) -> JournalReader:
+def open_journal(
+    path: Path, run: int | None = None, *, allow_damage: bool = False, is_whole: bool = False
+) -> JournalReader:
     """Open one run of the journal in directory `path`, the last with a header if not given, and check it.
 
-    Every block after the last good snapshot is compared with its checksum. JournalError: no such run, a damaged header,
-    or, unless `allow_damage`, rows that were safe on the disk and cannot be read; with it the rows before them are
-    given. TapeVersionError: written by another format. A torn tail is no error; it stands in `damage`.
+    is_whole: from the run's beginning, to tell all of it again; `snapshot` is then the one it began with, None where it
+    began with nothing. Every block after the snapshot is compared with its checksum. JournalError: no such run, a
+    damaged header, or, unless `allow_damage`, rows that were safe on the disk and cannot be read; with it the rows
+    before them are given. TapeVersionError: written by another format. A torn tail is no error; it stands in `damage`.
     """
     runs = runs_of(path)
     if run is None:
@@ -174,7 +177,11 @@ def open_journal(path: Path, run: int | None = None, *, allow_damage: bool = Fal
     end = _decode(closed, Closed).position if is_closed else None
     segments, n_orphans = map_segments(directory)
     found: list[Damage] = []
-    snapshot = _last_snapshot(directory, run, found)
+    if is_whole:
+        first = directory / FIRST
+        snapshot = read_snapshot(first, run) if first.is_file() else None
+    else:
+        snapshot = _last_snapshot(directory, run, found)
     start = snapshot.position if snapshot is not None else 0
     n_rows, damage = good_rows(segments, n_orphans, run, start, end)
     if damage is not None:

@@ -14,7 +14,7 @@ import msgspec
 from tercel.errors import JournalError
 from tercel.store.atomic import replacing, storage_errors
 
-__all__ = ["Snapshot", "read_snapshot", "snapshot_paths", "write_snapshot"]
+__all__ = ["FIRST", "Snapshot", "read_snapshot", "snapshot_paths", "write_snapshot"]
 
 _KEPT = 2
 _HEAD = struct.Struct("<8sqqqqII16x")  # magic, run, position, seq, bytes, checksum of the state, checksum of the head
@@ -31,13 +31,20 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     state: bytes
 
 
+#: The snapshot that a run begins with when it goes on where another ended.
+FIRST = f"snapshot-{0:020d}.state"
+
+
 def snapshot_paths(directory: Path) -> list[Path]:
     """The snapshots of a run, newest first."""
     return sorted(directory.glob("snapshot-*.state"), reverse=True)
 
 
 def write_snapshot(directory: Path, *, run: int, position: int, seq: int, state: bytes) -> Path:
-    """Write a snapshot beside a run's segments and remove all but the last two. StorageError: the disk refuses."""
+    """Write a snapshot beside a run's segments; kept are the last two, and the one that the run began with.
+
+    StorageError: the disk refuses.
+    """
     path = directory / f"snapshot-{position:020d}.state"
     fields = (_MAGIC, run, position, seq, len(state), crc32(state))
     head = _HEAD.pack(*fields, 0)
@@ -46,6 +53,9 @@ def write_snapshot(directory: Path, *, run: int, position: int, seq: int, state:
         file.write(head)
         file.write(state)
     for old in snapshot_paths(directory)[_KEPT:]:
+        if old.name == FIRST:
+            # Without it the run could not be told again from its beginning.
+            continue
         with storage_errors(old, "remove the old snapshot"):
             old.unlink(missing_ok=True)
     return path

@@ -97,6 +97,29 @@ def test_the_last_two_snapshots_are_kept_and_the_newest_counts(tmp_path):
     assert len(list(tmp_path.glob("run-*/snapshot-*"))) == 2
 
 
+def test_a_run_can_be_told_again_from_its_beginning(tmp_path):
+    with Journal(tmp_path, header=header(), sync=NO_THREAD) as journal:
+        journal.snapshot(b"began with this", seq=40)
+        for k in range(4):
+            journal.append(trades(100 * k, 100), 100)
+            journal.snapshot(bytes([k]) * 50, seq=100 * k + 140)
+    last, whole = open_journal(tmp_path), open_journal(tmp_path, is_whole=True)
+    assert (last.start, whole.start) == (400, 0)
+    assert whole.snapshot is not None
+    assert (whole.snapshot.seq, whole.snapshot.state) == (40, b"began with this")
+    assert whole.rows(0).tobytes() == trades(0, 400).tobytes()
+    assert len(list(tmp_path.glob("run-*/snapshot-*"))) == 3
+
+
+def test_a_run_that_began_with_nothing_is_told_from_nothing(tmp_path):
+    with Journal(tmp_path, header=header(), sync=NO_THREAD) as journal:
+        journal.append(trades(0, 100), 100)
+        journal.snapshot(b"on the way", seq=100)
+        journal.append(trades(100, 5), 5)
+    whole = open_journal(tmp_path, is_whole=True)
+    assert (whole.snapshot, whole.start, whole.n_rows) == (None, 0, 105)
+
+
 def test_a_damaged_snapshot_gives_way_to_the_one_before(tmp_path):
     with Journal(tmp_path, header=header(), sync=NO_THREAD) as journal:
         for k in range(2):
