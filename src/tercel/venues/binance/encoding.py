@@ -7,6 +7,7 @@ in December 2025 (error -4120) and are not sent. Pure functions; called by `desk
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 
 from tercel.model import reasons
@@ -28,7 +29,7 @@ from tercel.model.events import BUY
 from tercel.model.instrument import Instrument
 from tercel.venues.contract import client_id, order_id
 
-__all__ = ["HTTP_TWINS", "Grid", "Params", "amend_id", "cancel", "new_order", "own_id", "replace_order"]
+__all__ = ["HTTP_TWINS", "Grid", "Params", "amend_id", "cancel", "new_order", "own_id", "replace_order", "scale"]
 
 Params = dict[str, str | int]
 
@@ -58,8 +59,8 @@ class Grid:
     """Ticks and lots of one instrument as the decimal text that the venue takes."""
 
     def __init__(self, instrument: Instrument) -> None:
-        self._px = _scale(instrument.tick_size)
-        self._qty = _scale(instrument.lot_size)
+        self._px = scale(instrument.tick_size)
+        self._qty = scale(instrument.lot_size)
 
     def px(self, ticks: int) -> str:
         """A price."""
@@ -70,7 +71,8 @@ class Grid:
         return _text(lots, *self._qty)
 
 
-def _scale(step: Any) -> tuple[int, int]:
+def scale(step: Decimal) -> tuple[int, int]:
+    """A step of a grid as (num, places): num / 10**places."""
     places = max(0, -int(step.normalize().as_tuple().exponent))
     return int(step.scaleb(places)), places
 

@@ -15,6 +15,7 @@ from tercel.model.events import CLEAR, EVENT, LAST, LEVEL, LOCAL, SNAPSHOT
 from tercel.model.instrument import Instrument
 from tercel.model.rowbuffer import RowBuffer
 from tercel.venues.binance.decode import MarketDecoder
+from tercel.venues.binance.encoding import scale
 from tercel.venues.binance.lexing import GRID, LOST, SCAN, symbol_number
 from tercel.venues.binance.scan import scan_message
 from tercel.venues.binance.sync import APPLY, GAP, OLD, DepthSync
@@ -175,8 +176,6 @@ def _grid(i: int, instrument: Instrument) -> np.ndarray:
         grid["key"], grid["n_name"] = symbol_number(name), len(name)
         grid["name"][: len(name)] = np.frombuffer(name, np.uint8)
     for what, step in (("px", instrument.tick_size), ("qty", instrument.lot_size)):
-        places = max(0, -int(step.normalize().as_tuple().exponent))
-        grid[f"{what}_digits"] = places
-        grid[f"{what}_num"] = int(step.scaleb(places))
+        grid[f"{what}_num"], grid[f"{what}_digits"] = scale(step)
     grid["instrument"], grid["last"] = i, -1
     return grid
