@@ -322,7 +322,7 @@ class LiveShell:
     def _take_care(self) -> None:
         self.clock.adjust()
         if self.pauses.is_armed:
-            self.pauses.collect_young()
+            self.pauses.collect()
         if self._care is not None:
             self._guarded(self._care)
         self._care_timer = self._loop.call_later(_CARE_S, self._take_care)

@@ -1,8 +1,8 @@
 """Pauses of the garbage collector: frozen and switched off while a session is armed, and measured always.
 
 What was made before arming (the compiler, the modules, the books) never dies: `gc.freeze` takes it out of every later
-collection. While armed no collection starts by itself; the driver calls `collect_young` when nothing is due, and sees
-in the report what that costs. One watch a process, made by `live`.
+collection. While armed no collection starts by itself; the driver calls `collect` when nothing is due, and sees in the
+report what that costs. One watch a process, made by `live`.
 """
 
 from __future__ import annotations
@@ -15,9 +15,11 @@ import msgspec
 from tercel.clock import Clock, SystemClock
 from tercel.runtime.durations import Durations, DurationsReport
 
-__all__ = ["PauseReport", "PauseWatch"]
+__all__ = ["WHOLE_EVERY", "PauseReport", "PauseWatch"]
 
 _N_GENERATIONS = 3
+#: Every so many calls of `collect` look at everything that was made since arming.
+WHOLE_EVERY = 60
 
 
 class PauseReport(msgspec.Struct, frozen=True):
@@ -48,6 +50,7 @@ class PauseWatch:
         self._generations = [0] * _N_GENERATIONS
         self._n_collected = 0
         self._n_uncollectable = 0
+        self._n_looks = 0
         self.is_armed = False
 
     def start(self) -> None:
@@ -64,9 +67,14 @@ class PauseWatch:
         self._armed = Durations()
         self.is_armed = True
 
-    def collect_young(self) -> int:
-        """Collect the young generations now, at a moment the caller chose. Returns how many objects were freed."""
-        return gc.collect(1)
+    def collect(self) -> int:
+        """Collect garbage now, at a moment the caller chose. Returns how many objects were freed.
+
+        Of the young generations; every `WHOLE_EVERY`th call of all but what `arm` froze. What lived through one call is
+        old, and a circle of such objects would otherwise stay for as long as the process is armed.
+        """
+        self._n_looks += 1
+        return gc.collect(_N_GENERATIONS - 1 if self._n_looks % WHOLE_EVERY == 0 else 1)
 
     def disarm(self) -> None:
         """Automatic collection again, over everything; twice is once."""

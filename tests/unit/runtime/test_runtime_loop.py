@@ -4,6 +4,7 @@ import asyncio
 import gc
 import os
 import sys
+import weakref
 
 import pytest
 
@@ -12,7 +13,7 @@ from tercel.errors import AffinityError
 from tercel.runtime.affinity import permitted_cores, pin, pinned
 from tercel.runtime.durations import Durations
 from tercel.runtime.loop import loop_name, new_loop, run
-from tercel.runtime.pauses import PauseWatch
+from tercel.runtime.pauses import WHOLE_EVERY, PauseWatch
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="pinning needs Linux")
 
@@ -78,12 +79,35 @@ def test_pauses_are_measured_and_arming_freezes():
             circle.append(circle)
         del circle
         assert watch.report().armed.n == 0, "nothing is collected by itself while armed"
-        assert watch.collect_young() >= 50
+        assert watch.collect() >= 50
         assert watch.report().armed.n == 1
         assert watch.report().armed.total_ns == 1000
     assert gc.isenabled()
     assert gc.get_freeze_count() == 0
     assert watch._on_collection not in gc.callbacks
+
+
+def test_garbage_that_was_old_when_it_died_does_not_stay_while_armed():
+    """A connection that was open for a day and is dropped is such garbage."""
+
+    class Held:
+        """Something in a circle."""
+
+        def __init__(self) -> None:
+            self.itself = self
+
+    with PauseWatch() as watch:
+        watch.arm()
+        held = Held()
+        watch.collect()
+        seen = weakref.ref(held)
+        del held
+        watch.collect()
+        assert seen() is not None, "too old for the young generations"
+        for _ in range(WHOLE_EVERY - 2):
+            watch.collect()
+        assert seen() is None
+        assert watch.report().n_frozen > 1000, "what was frozen stays frozen"
 
 
 @linux
