@@ -4,7 +4,8 @@
 
 by default an hour at 5,000 messages a second. The venue and its stream are a process of their own; the receiver is a
 `LiveSession` with its decoder, journal on the disk, engine and frozen garbage. A trade carries the millisecond it was
-due, so the lag covers the sender's own stalls too. Used by `test_soak`, shorter.
+due, so the lag covers the sender's own stalls too. What has to be compiled is compiled by another process before: the
+compiler would leave some 260 MB behind, and take a minute. Used by `test_soak`, shorter.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ import numpy as np
 
 import tercel as tc
 from live.session_parts import COIN, SMALL
-from tercel.clock import wall_ns
+from tercel.clock import monotonic_ns, wall_ns
+from tercel.engine.engine import Engine
 from tercel.jit import ENTRIES
 from tercel.live.lifecycle import TRADING
 from tercel.live.session import LiveSession, SessionPlan
@@ -59,8 +61,10 @@ class Count(tc.Strategy):
 
 
 class Soaked(msgspec.Struct, frozen=True, kw_only=True):
-    """What a soak found. private_mb: memory that is no file's, once a second after the warm-up; resident_mb: with the
-    mapped journal. lag_ms: median lag of each second. n_gaps: trades that did not follow the one before.
+    """What a soak found, once a second after the warm-up. private_mb: memory that is no file's; resident_mb: with the
+    mapped journal; venue_mb: the private memory of the other process. lag_ms: median lag of each second;
+    lag_max_ms: the greatest. n_gaps: trades that did not follow the one before. starting_s, ending_s: until the session
+    traded, and from its stop to its end.
     """
 
     n_sent: int
@@ -70,9 +74,13 @@ class Soaked(msgspec.Struct, frozen=True, kw_only=True):
     n_pauses: int
     pause_max_ms: float
     pause_mean_ms: float
+    starting_s: float
+    ending_s: float
     lag_ms: list[float]
+    lag_max_ms: list[float]
     private_mb: list[float]
     resident_mb: list[float]
+    venue_mb: list[float]
     error: str
 
     def growth_mb(self) -> float:
@@ -84,6 +92,18 @@ class Soaked(msgspec.Struct, frozen=True, kw_only=True):
         """The same of the lag."""
         quarter = max(1, len(self.lag_ms) // 4)
         return float(np.median(self.lag_ms[-quarter:]) - np.median(self.lag_ms[:quarter]))
+
+    def table(self, n_parts: int = 4) -> list[str]:
+        """Lines with what was seen in each of so many equal parts of the time."""
+        lines = []
+        parts = [np.array_split(x, n_parts) for x in (self.private_mb, self.venue_mb, self.lag_ms, self.lag_max_ms)]
+        for i, (own, venue, lag, worst) in enumerate(zip(*parts, strict=True)):
+            if len(own) and len(lag):
+                lines.append(
+                    f"part {i + 1}, {len(own)} s: session {np.median(own):.1f} MB, venue {np.median(venue):.1f} MB, "
+                    f"lag {np.median(lag):.2f} ms, worst second {lag.max():.2f} ms, worst message {worst.max():.1f} ms"
+                )
+        return lines
 
 
 # --- the other process ----------------------------------------------------------------------------------------------
@@ -142,10 +162,11 @@ async def _venue(seconds: float, rate: int) -> None:
 
 
 class _Watch:
-    """Lag of each second, from the rows as the engine has seen them."""
+    """Lag of each second, from the rows as the engine has seen them: its median and the greatest."""
 
     def __init__(self) -> None:
         self.lags_ms: list[float] = []
+        self.worst_ms: list[float] = []
         self._some = np.zeros(1 << 14)
         self._n = 0
 
@@ -157,12 +178,13 @@ class _Watch:
     def next_second(self) -> None:
         if self._n:
             self.lags_ms.append(float(np.median(self._some[: self._n])))
+            self.worst_ms.append(float(self._some[: self._n].max()))
             self._n = 0
 
 
-def _memory_mb() -> tuple[float, float]:
+def _memory_mb(process: str = "self") -> tuple[float, float]:
     """Resident memory, and what of it is no file's."""
-    _, resident, shared, *_ = Path("/proc/self/statm").read_text().split()
+    _, resident, shared, *_ = Path(f"/proc/{process}/statm").read_text().split()
     return int(resident) * _PAGE / _MB, (int(resident) - int(shared)) * _PAGE / _MB
 
 
@@ -175,6 +197,7 @@ async def _session(process: Any, facts: list[str], directory: Path, warm_up_s: i
         takes_signals=False,
     )  # fmt: skip
     session = LiveSession(plan)
+    begun_ns = monotonic_ns()
     living = asyncio.create_task(session.run())
     while session.state != TRADING and not living.done():
         await asyncio.sleep(0.05)
@@ -182,10 +205,13 @@ async def _session(process: Any, facts: list[str], directory: Path, warm_up_s: i
     assert core is not None
     assert shell is not None
     core.flow.taps.append(watch.on_rows)
+    starting_s = (monotonic_ns() - begun_ns) / 1e9
     process.stdin.write(b"\n")
     await process.stdin.drain()
     told = asyncio.create_task(process.stdout.readline())
-    private, resident = [], []
+    private: list[float] = []
+    resident: list[float] = []
+    venue: list[float] = []
     n_seconds = 0
     while not told.done() and not living.done():
         await asyncio.wait({told, living}, timeout=1.0, return_when=asyncio.FIRST_COMPLETED)
@@ -195,8 +221,12 @@ async def _session(process: Any, facts: list[str], directory: Path, warm_up_s: i
             whole, own = _memory_mb()
             resident.append(whole)
             private.append(own)
+            venue.append(_memory_mb(process.pid)[1])
         if n_seconds % 60 == 0 and private and watch.lags_ms:
-            say(f"{n_seconds} s: {private[-1]:.1f} MB, lag {watch.lags_ms[-1]:.2f} ms")
+            say(
+                f"{n_seconds} s: {private[-1]:.1f} MB, venue {venue[-1]:.1f} MB, lag {watch.lags_ms[-1]:.2f} ms, "
+                f"worst of the minute {max(watch.worst_ms[-60:]):.1f} ms"
+            )
     n_sent = int(await told or b"0")
     for _ in range(200):
         if int(core.engine.state(0)["n"]) >= n_sent or living.done():
@@ -204,22 +234,37 @@ async def _session(process: Any, facts: list[str], directory: Path, warm_up_s: i
         await asyncio.sleep(0.05)
     state, pauses = core.engine.state(0), shell.pauses.report().armed
     n_lost = session.look().links[0].n_lost
+    stopped_ns = monotonic_ns()
     session.stop("soaked")
     report = await living
     return Soaked(
         n_sent=n_sent, n_heard=int(state["n"]), n_gaps=int(state["n_gaps"]), n_lost=n_lost, n_pauses=pauses.n,
-        pause_max_ms=pauses.max_ns / 1e6, pause_mean_ms=pauses.mean_ns / 1e6, lag_ms=watch.lags_ms[warm_up_s:],
-        private_mb=private, resident_mb=resident, error=str(report.error or ""),
+        pause_max_ms=pauses.max_ns / 1e6, pause_mean_ms=pauses.mean_ns / 1e6, starting_s=starting_s,
+        ending_s=(monotonic_ns() - stopped_ns) / 1e9, lag_ms=watch.lags_ms[warm_up_s:],
+        lag_max_ms=watch.worst_ms[warm_up_s:], private_mb=private, resident_mb=resident, venue_mb=venue,
+        error=str(report.error or ""),
     )  # fmt: skip
+
+
+def compile_all() -> None:
+    """Compile what the venue and the session need, into the cache."""
+    for entry in ENTRIES:
+        _ = entry.call
+    Engine([COIN], [Count()], capacity=SMALL)
 
 
 async def soak(seconds: float, rate: int, directory: Path, warm_up_s: int = 5, say: Any = print) -> Soaked:
     """Let a session hear `rate` trades a second for `seconds`; memory and lag are watched after `warm_up_s`."""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    compiling = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", "from live.soak import compile_all; compile_all()", env=environment
+    )
+    assert await compiling.wait() == 0
     for entry in ENTRIES:
         _ = entry.call
     process = await asyncio.create_subprocess_exec(
         sys.executable, __file__, "venue", str(seconds), str(rate),
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment,
     )  # fmt: skip
     assert process.stdout is not None
     try:
@@ -240,12 +285,15 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="tercel-soak-") as directory:
         found = run(soak(seconds, rate, Path(directory), warm_up_s=int(min(60, seconds // 4))))
     print(f"{found.n_sent:,} sent, {found.n_heard:,} heard, {found.n_gaps} gaps, {found.n_lost} losses {found.error}")
+    print(f"began to trade after {found.starting_s:.1f} s, ended in {found.ending_s:.1f} s")
     print(f"private memory {found.private_mb[0]:.1f} to {found.private_mb[-1]:.1f} MB, growth {found.growth_mb():.2f}")
-    print(
-        f"lag {np.median(found.lag_ms):.2f} ms, greatest second {max(found.lag_ms):.2f}, {found.lag_growth_ms():+.2f}"
-    )
+    print(f"lag {np.median(found.lag_ms):.2f} ms, growth {found.lag_growth_ms():+.2f}")
+    print("\n".join(found.table()))
     print(f"{found.n_pauses} pauses, mean {found.pause_mean_ms:.2f} ms, greatest {found.pause_max_ms:.2f} ms")
 
 
 if __name__ == "__main__":
-    main()
+    # The strategy's compiled code is kept under the name of its module, which must be one name in every process.
+    from live.soak import main as run_main
+
+    run_main()
