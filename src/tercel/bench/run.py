@@ -117,7 +117,7 @@ def _contest(
             peer=peer.name,
             reach=reach,
             difference=unlike,
-            note=f"{len(mine.fills)} fills",
+            note=f"{len(mine.fills)} fills{timings[0].aside}",
         )
         for timing, (peer, reach, unlike) in zip(timings[1:], present, strict=True)
     ]
