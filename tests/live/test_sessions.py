@@ -246,6 +246,48 @@ def test_a_killed_paper_session_goes_on_without_the_orders_that_rested(venue, tm
     assert retell(tmp_path / "session").same
 
 
+def cores_of_threads(pid: int) -> dict[int, set[int]]:
+    return {int(task.name): os.sched_getaffinity(int(task.name)) for task in Path(f"/proc/{pid}/task").iterdir()}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="pinning needs Linux")
+def test_the_trading_thread_has_the_core_it_is_given(venue, tmp_path):
+    cores = os.sched_getaffinity(0)
+    if len(cores) < 2:
+        pytest.skip("needs two cores")
+    core, rest = max(cores), cores - {max(cores)}
+    arguments = ["paper", "quoter", *place(venue), "--set", "qty=0.01", "--latency-ms", 2]
+    with subprocess.Popen(
+        command(*arguments, "--core", core, "--busy-poll", "--duration", "5s"), cwd=tmp_path, stderr=subprocess.PIPE,
+        text=True,
+    ) as session:  # fmt: skip
+        assert session.stderr is not None
+        seen = ""
+        for line in session.stderr:
+            seen += line
+            if "trading" in line and " 0 fills" not in line:
+                break
+        found = cores_of_threads(session.pid)
+        assert found.pop(session.pid) == {core}, seen
+        assert found, "the journal has a thread of its own"
+        assert all(allowed == rest for allowed in found.values()), found
+        session.send_signal(signal.SIGINT)
+        session.communicate(timeout=60)
+    assert session.returncode == 0
+    assert retell(tmp_path / "session").same
+
+    refused = ran(tmp_path, *arguments, "--core", 4095)
+    assert refused.returncode == 4
+    assert f"cannot pin to core 4095: Invalid argument; this thread may use {min(cores)}" in refused.stderr
+    assert ran(tmp_path, *arguments, "--core", -1).returncode == 2
+    alone = subprocess.run(
+        command(*arguments, "--core", core, "--busy-poll"), cwd=tmp_path, capture_output=True, text=True, check=False,
+        timeout=600, preexec_fn=lambda: os.sched_setaffinity(0, {core}),
+    )  # fmt: skip
+    assert alone.returncode == 2
+    assert "busy polling takes a whole core, and there is only one here" in alone.stderr
+
+
 ACTING = """
 [session]
 warm_up = "seen.tape"

@@ -47,6 +47,10 @@ def add_session_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--warm-up", metavar="FILE.tape", help="what the strategies see before the session begins")
     parser.add_argument("--actor", action="append", default=[], metavar="SPEC", dest="actors",
                         help="an actor, path/to/file.py:Class or package.module:Class;\nrepeatable")  # fmt: skip
+    parser.add_argument("--core", type=int, metavar="N", help="the core of the processor on which the thread runs\n"
+                        "that trades; the process's other threads stay off it")  # fmt: skip
+    parser.add_argument("--busy-poll", action="store_true", help="never sleep while waiting for messages; only with a\n"
+                        "core that nothing else uses")  # fmt: skip
 
 
 def run(options: argparse.Namespace) -> int:
@@ -77,6 +81,22 @@ def run(options: argparse.Namespace) -> int:
     )
 
 
+def _wishes(options: argparse.Namespace) -> dict[str, Any]:
+    """Keys of [session] that the command line says otherwise. ConfigError for a value that cannot be meant."""
+    from tercel.errors import ConfigError
+
+    found: dict[str, Any] = {}
+    if options.warm_up:
+        found["warm_up"] = str(Path(options.warm_up).absolute())
+    if options.core is not None:
+        if options.core < 0:
+            raise ConfigError(f"--core: expected the number of a core, 0 or more, found {options.core}")
+        found["core"] = options.core
+    if options.busy_poll:
+        found["busy_poll"] = True
+    return found
+
+
 def run_session(
     terminal: Terminal,
     settings: Settings,
@@ -98,8 +118,7 @@ def run_session(
     from tercel.runtime.loop import run as run_loop
 
     duration_s = seconds_of(options.duration) if options.duration else 0.0
-    if options.warm_up:
-        settings = replace(settings, session=replace(settings.session, warm_up=str(Path(options.warm_up).absolute())))
+    settings = replace(settings, session=replace(settings.session, **_wishes(options)))
     made = strategies_and_meta(specs)
     actors = actor_plans(settings, options.actors)
     warm(terminal, (PAPER_ENTRIES if on_paper else {}) | LIVE_ENTRIES, [spec for spec, _ in specs])

@@ -263,6 +263,8 @@ async def plan_session(
         is_forced=is_forced,
         duration_s=duration_s,
         stop_s=settings.session.stop_s,
+        core=settings.session.core,
+        is_busy_polling=settings.session.busy_poll,
         meta={"name": settings.session.name, "kind": "paper" if on_paper else "live", **(meta or {})},
     )
 

@@ -58,7 +58,9 @@ class SessionPlan(msgspec.Struct, frozen=True, kw_only=True):
     addresses; the system's authorities by default. takes_signals: SIGINT and SIGTERM end the session. is_forced: end
     the process when the session does not end by itself. duration_s: end after this time of trading, 0 for never.
     stop_s: how long an end may take. snapshot_every_s: how often the engine's state is kept while it trades, which is
-    what a later recovery begins with; 0 at the start only. meta: kept in the journal's header, never secrets.
+    what a later recovery begins with; 0 at the start only. core: where the trading thread runs, apart from the other
+    threads of the process, None for wherever the system puts it. is_busy_polling: the loop looks for input all the time
+    instead of sleeping until there is some. meta: kept in the journal's header, never secrets.
     """
 
     strategies: Sequence[Strategy]
@@ -83,6 +85,8 @@ class SessionPlan(msgspec.Struct, frozen=True, kw_only=True):
     duration_s: float = 0.0
     stop_s: float = DEADLINE_S
     snapshot_every_s: float = 60.0
+    core: int | None = None
+    is_busy_polling: bool = False
     meta: dict[str, str] = {}
 
     @property

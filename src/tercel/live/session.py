@@ -11,6 +11,7 @@ import asyncio
 import logging
 import threading
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,8 @@ from tercel.live.snapshots import Snapshots
 from tercel.live.warming import warm_up
 from tercel.model.reasons import KILL_SWITCH
 from tercel.orders.reconcile import unsent_rows
+from tercel.runtime.affinity import OwnCore, n_cores
+from tercel.runtime.loop import busy_polling
 from tercel.runtime.shutdown import Shutdown
 from tercel.store.journal import Journal
 from tercel.store.journal_format import next_run, run_directory
@@ -79,6 +82,7 @@ class LiveSession:
         self.tell: Callable[[str], None] | None = None
         self._acting: Acting | None = None
         self._snapshots: Snapshots | None = None
+        self._own_core: OwnCore | None = None
         #: When the session's time began, and until when it waits for that.
         self._begun_ns = self._begin_by_ns = 0
 
@@ -206,6 +210,22 @@ class LiveSession:
 
     async def run(self) -> SessionReport:
         """The whole session. Raises what kept it from starting; what broke it later stands in the report."""
+        with ExitStack() as place:
+            # First of all: the engine's memory is then laid out near the core that uses it.
+            self._take_place(place)
+            return await self._run()
+
+    def _take_place(self, place: ExitStack) -> None:
+        """Take the core that the plan gives, and keep the loop awake where it says so, until `place` is closed."""
+        plan = self.plan
+        if plan.is_busy_polling and n_cores(plan.core) < 2:
+            raise ConfigError("busy polling takes a whole core, and there is only one here; do without it")
+        if plan.core is not None:
+            self._own_core = place.enter_context(OwnCore(plan.core))
+        if plan.is_busy_polling:
+            place.enter_context(busy_polling(asyncio.get_running_loop()))
+
+    async def _run(self) -> SessionReport:
         engine = self._prepare()
         assert self.journal is not None
         journal = self.journal
@@ -310,13 +330,15 @@ class LiveSession:
         self._n_compiled_at_arming = n_compilations()
 
     def _care(self) -> None:
-        """Once a second: has somebody put a halt file there? Is a snapshot due?"""
+        """Once a second: has somebody put a halt file there? Is a snapshot due? Is a new thread on our core?"""
         core = self.core
         if core is not None and not core.flow.feed.halted and halt_file(self.plan.directory).exists():
             _log.warning("halted by %s", halt_file(self.plan.directory))
             core.halt(self.clock.wall_ns())
         if self._snapshots is not None:
             self._snapshots.look()
+        if self._own_core is not None:
+            self._own_core.keep_others_off()
 
 
 def _last_begun(path: Path) -> JournalReader | None:

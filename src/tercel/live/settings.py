@@ -47,7 +47,9 @@ class SessionSettings(_Table, frozen=True, kw_only=True):
     the journal is forced to the disk, 0 never by itself. sync_on_order: commands are on the disk before they leave.
     snapshot_every_s: how often the engine's state is kept while it trades, from which a recovery goes on; 0 at the
     start only. stop_s: how long an end may take. answer_s: after which an unanswered order is asked about. warm_up: a
-    tape that the strategies see before the session begins, "" for none.
+    tape that the strategies see before the session begins, "" for none. core: of the processor, where the thread runs
+    that trades, apart from the others. busy_poll: that thread never sleeps while it waits for messages; only for a core
+    that nothing else uses.
     """
 
     name: str = "session"
@@ -58,6 +60,8 @@ class SessionSettings(_Table, frozen=True, kw_only=True):
     stop_s: float = 30.0
     answer_s: float = 5.0
     warm_up: str = ""
+    core: int | None = None
+    busy_poll: bool = False
 
 
 class VenueSettings(_Table, frozen=True, kw_only=True):
@@ -356,6 +360,8 @@ def _check_ranges(settings: Settings) -> None:
     if not (session.snapshot_every_s == 0 or 1 <= session.snapshot_every_s <= 86_400):
         found = session.snapshot_every_s
         raise ConfigError(f"{path}: session.snapshot_every_s: expected 0 or 1 to 86400, found {found}")
+    if session.core is not None and session.core < 0:
+        raise ConfigError(f"{path}: session.core: expected the number of a core, 0 or more, found {session.core}")
     for name in ("name", "directory"):
         if not getattr(session, name).strip():
             raise ConfigError(f"{path}: session.{name}: expected text, found none")

@@ -7,12 +7,13 @@ the operator's business.
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 from tercel.errors import AffinityError
 
-__all__ = ["MARKET_DATA_CORE", "ORDER_EXECUTION_CORE", "permitted_cores", "pin", "pinned"]
+__all__ = ["MARKET_DATA_CORE", "ORDER_EXECUTION_CORE", "OwnCore", "n_cores", "permitted_cores", "pin", "pinned"]
 
 #: Where the market data thread goes when it has a thread of its own.
 MARKET_DATA_CORE = 0
@@ -25,6 +26,13 @@ def permitted_cores() -> frozenset[int]:
     if not hasattr(os, "sched_getaffinity"):
         raise AffinityError("pinning to a core needs Linux; run without it here")
     return frozenset(os.sched_getaffinity(0))
+
+
+def n_cores(given: int | None = None) -> int:
+    """How many cores this process may use, with `given`, which need not be one of them."""
+    if not hasattr(os, "sched_getaffinity"):
+        return os.cpu_count() or 1
+    return len(permitted_cores() | ({given} if given is not None else set()))
 
 
 def pin(cores: int | Iterable[int]) -> frozenset[int]:
@@ -52,6 +60,57 @@ def pinned(cores: int | Iterable[int]) -> Iterator[None]:
         yield
     finally:
         pin(before)
+
+
+class OwnCore:
+    """The calling thread on a core that no other thread of this process uses, for as long as the context is open.
+
+    A thread begins where the one that made it may run, so threads made later would come to the same core: call
+    `keep_others_off` now and then. It moves them, and those of libraries, to where the process was allowed before.
+    Where that was this core alone they stay: `others` is empty then. What other processes do is the system's business;
+    a core that is kept from them (isolcpus, cpusets) may be given although this process is not allowed there by itself.
+
+    core: its number. others: where the process's other threads may run. Raises AffinityError on entering.
+    """
+
+    def __init__(self, core: int) -> None:
+        self.core = core
+        self.others: frozenset[int] = frozenset()
+        self._before: frozenset[int] = frozenset()
+        self._own = 0
+        self._known: set[int] = set()
+
+    def __enter__(self) -> OwnCore:
+        self._before = pin(self.core)
+        self.others = self._before - {self.core}
+        self._own = threading.get_native_id()
+        self._known = {self._own}
+        self.keep_others_off()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if threading.get_native_id() == self._own:
+            pin(self._before)
+
+    def keep_others_off(self) -> int:
+        """Move threads made since the last call off the core; returns how many were moved. Some microseconds."""
+        if not self.others:
+            return 0
+        found = {int(name) for name in os.listdir("/proc/self/task")}
+        n_moved = sum(self._move(thread) for thread in found - self._known)
+        self._known = found | {self._own}
+        return n_moved
+
+    def _move(self, thread: int) -> bool:
+        try:
+            allowed = os.sched_getaffinity(thread)
+            if self.core not in allowed:
+                return False
+            os.sched_setaffinity(thread, (allowed - {self.core}) or self.others)
+        except OSError:
+            # It has ended meanwhile, or the system keeps it where it is: nothing that could be done here.
+            return False
+        return True
 
 
 def _names(cores: frozenset[int]) -> str:

@@ -19,6 +19,8 @@ name = "night"
 directory = "j"
 sync_ms = 5
 stop_s = 10
+core = 1
+busy_poll = true
 
 [venues.binance]
 market = "usdm"
@@ -54,6 +56,7 @@ def test_a_whole_configuration(tmp_path):
     path.write_text(WHOLE)
     settings = load_settings(path)
     assert settings.session.name == "night"
+    assert (settings.session.core, settings.session.busy_poll) == (1, True)
     assert settings.place(settings.session.directory) == tmp_path / "j"
     assert [settings.limits_of(i).position_max for i in (0, 1)] == [0.1, 2]
     assert settings.strategies[0].assignments() == ["qty=0.02", "every_ms=50", "fast.span=20"]
@@ -104,6 +107,12 @@ MISTAKES = {
     ),
     "two places of one secret": (
         WHOLE.replace('{ env = "KEY" }', '{ env = "KEY", file = "x" }'), "venues.binance.api_key: a secret is"
+    ),
+    "a core below 0": (
+        WHOLE.replace("core = 1", "core = -1"), "session.core: expected the number of a core, 0 or more, found -1"
+    ),
+    "a core by name": (
+        WHOLE.replace("core = 1", 'core = "first"'), "session.core: expected a whole number, found 'first'"
     ),
     "a deadline of nothing": (
         WHOLE.replace("stop_s = 10", "stop_s = 0"), "session.stop_s: expected a number"

@@ -3,16 +3,18 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
+import selectors
 import sys
+import threading
 import weakref
 
 import pytest
 
 from tercel.clock import HandClock
 from tercel.errors import AffinityError
-from tercel.runtime.affinity import permitted_cores, pin, pinned
+from tercel.runtime.affinity import OwnCore, n_cores, permitted_cores, pin, pinned
 from tercel.runtime.durations import Durations
-from tercel.runtime.loop import loop_name, new_loop, run
+from tercel.runtime.loop import busy_polling, loop_name, new_loop, run
 from tercel.runtime.pauses import WHOLE_EVERY, PauseWatch
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="pinning needs Linux")
@@ -134,3 +136,122 @@ def test_elsewhere_than_linux_the_error_says_so(monkeypatch):
     monkeypatch.delattr(os, "sched_getaffinity", raising=False)
     with pytest.raises(AffinityError, match="needs Linux"):
         pin(0)
+
+
+class _Waiter:
+    """A thread that waits until it is told to end."""
+
+    def __init__(self) -> None:
+        self._end = threading.Event()
+        self.thread = threading.Thread(target=self._end.wait)
+        self.thread.start()
+        assert self.thread.native_id is not None
+        self.id = self.thread.native_id
+
+    def end(self) -> None:
+        self._end.set()
+        self.thread.join()
+
+
+@linux
+def test_a_core_of_ones_own_is_left_by_the_other_threads():
+    before = permitted_cores()
+    if len(before) < 2:
+        pytest.skip("needs two cores")
+    core = max(before)
+    early = _Waiter()
+    with OwnCore(core) as own:
+        assert permitted_cores() == {core}
+        assert own.others == before - {core}
+        assert os.sched_getaffinity(early.id) == own.others
+        late = _Waiter()
+        assert os.sched_getaffinity(late.id) == {core}, "a thread begins where its maker is"
+        assert own.keep_others_off() >= 1
+        assert os.sched_getaffinity(late.id) == own.others
+        assert own.keep_others_off() == 0
+        late.end()
+        assert own.keep_others_off() == 0
+        placed = _Waiter()
+        os.sched_setaffinity(placed.id, {min(own.others)})
+        own.keep_others_off()
+        assert os.sched_getaffinity(placed.id) == {min(own.others)}, "who is elsewhere already is let alone"
+        placed.end()
+    assert permitted_cores() == before
+    early.end()
+
+
+@linux
+def test_where_there_is_one_core_the_threads_share_it():
+    before = permitted_cores()
+    core = min(before)
+    with pinned(core):
+        assert (n_cores(), n_cores(core)) == (1, 1)
+        with OwnCore(core) as own:
+            assert own.others == frozenset()
+            other = _Waiter()
+            assert own.keep_others_off() == 0
+            assert os.sched_getaffinity(other.id) == {core}
+            other.end()
+    assert n_cores() == len(before)
+    with pytest.raises(AffinityError, match="cannot pin to core 100000"), OwnCore(100_000):
+        raise AssertionError
+
+
+class _Watched(selectors.DefaultSelector):
+    """Keeps how long it was asked to wait; a wait without end is cut off, so that a mistake does not hang."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waits: list[float | None] = []
+
+    def select(self, timeout=None):
+        self.waits.append(timeout)
+        return super().select(1.0 if timeout is None else timeout)
+
+
+def test_a_busy_loop_looks_again_and_again_and_never_waits():
+    selector = _Watched()
+    loop = asyncio.SelectorEventLoop(selector)
+
+    async def pass_time(seconds: float) -> None:
+        passed = asyncio.Event()
+        loop.call_later(seconds, passed.set)
+        await passed.wait()
+
+    async def main() -> None:
+        await pass_time(0.001)
+        assert any(wait is None or wait > 0 for wait in selector.waits)
+        with busy_polling(loop):
+            await asyncio.sleep(0)
+            selector.waits.clear()
+            await pass_time(0.02)
+            assert len(selector.waits) > 20
+            assert all(wait == 0 for wait in selector.waits)
+        await asyncio.sleep(0)
+        selector.waits.clear()
+        await pass_time(0.001)
+        assert any(wait is None or wait > 0 for wait in selector.waits)
+
+    with asyncio.Runner(loop_factory=lambda: loop) as runner:
+        runner.run(main())
+
+
+def test_on_a_busy_loop_input_and_timers_are_served():
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        ours, theirs = os.pipe()
+        came = asyncio.Event()
+        loop.add_reader(ours, came.set)
+        with busy_polling(loop):
+            os.write(theirs, b"x")
+            await came.wait()
+            loop.remove_reader(ours)
+            fired = asyncio.Event()
+            loop.call_later(0.001, fired.set)
+            await fired.wait()
+            # Another thread gets its turn, and its answer is heard.
+            assert await asyncio.to_thread(lambda: 3) == 3
+        os.close(ours)
+        os.close(theirs)
+
+    run(main())
