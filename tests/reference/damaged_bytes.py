@@ -1,4 +1,8 @@
-"""Damage to files for fuzzing: one way to change bytes, and a directory where a million files cost little."""
+"""Damage for fuzzing: how much of it, one way to change bytes, and a directory where a million files cost little.
+
+Tests that read damage carry the mark `fuzz`; a decoder each. In every run they read a fixed few hundred or thousand
+inputs; `make fuzz MUTATIONS=1000000`, which sets TERCEL_FUZZ, makes it so many for each.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +14,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 _MEMORY = Path("/dev/shm")
+
+
+def n_inputs(fixed: int) -> int:
+    """How many damaged inputs a test reads: `fixed`, or as many as were asked for."""
+    return int(os.environ.get("TERCEL_FUZZ", fixed))
 
 
 @contextmanager

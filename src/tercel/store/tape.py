@@ -1,12 +1,14 @@
 """The tape: one Parquet file of EVENT rows in order of receipt, with everything about them in its metadata.
 
-`Tape.open` reads the metadata only; `Tape.rows` gives the rows scheduled for the engine, through a mapped cache.
-Nothing here parses a venue's format and nothing decides what a row means. Called by drivers, reports and the command
-line; importers and the market simulator write through `write_tape`.
+`Tape.open` reads the metadata only; `Tape.rows` gives the rows scheduled for the engine, through a mapped cache. What
+is read is checked against the tape's own checksums first (`store.tape_sums`). Nothing here parses a venue's format and
+nothing decides what a row means. Called by drivers, reports and the command line; importers and the market simulator
+write through `write_tape`.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -20,10 +22,12 @@ from tercel.model.instrument import Instrument
 from tercel.store import mapped
 from tercel.store.channels import select_channels
 from tercel.store.schedule import ScheduleCounts
+from tercel.store.tape_sums import Sums, check_data, read_sums
 
 __all__ = ["TAPE_VERSION", "Gap", "Tape", "TapeMeta"]
 
-TAPE_VERSION = 1
+#: 2: with checksums.
+TAPE_VERSION = 2
 
 #: Keys of the Parquet metadata. The versions stand alone so that a tape of another version can be refused by name.
 VERSION_KEY, EVENT_VERSION_KEY, META_KEY = "tercel.tape_version", "tercel.event_version", "tercel.meta"
@@ -74,11 +78,35 @@ class TapeMeta(msgspec.Struct, frozen=True, kw_only=True):
     notes: list[str] = msgspec.field(default_factory=list)
 
 
-def _read_meta(path: Path) -> TapeMeta:
+def _refuse_version(path: Path, name: str, found: str | None, ours: int) -> None:
+    if found != str(ours):
+        raise TapeVersionError(
+            f"{path} has {name} version {found}, this tercel reads version {ours}: import the source "
+            f"again with this tercel, or read the tape with the one that wrote it"
+        )
+
+
+def _read_sums(path: Path) -> Sums:
+    """The checksums of a tape whose footer agrees with them. Says what a file is that has none, by words in its end."""
+    sums, footer = read_sums(path)
+    if sums is not None:
+        return sums
+    # Whatever the Parquet reader would say of these bytes, they are not safe to give to it.
+    stated = re.search(VERSION_KEY.encode() + rb"[^0-9]{1,3}([0-9]{1,6})", footer)
+    if stated is None:
+        raise DataError(f"{path} is a Parquet file but no tape: it has no {META_KEY}; import it with `tercel import`")
+    _refuse_version(path, "tape", stated[1].decode(), TAPE_VERSION)
+    raise DataError(
+        f"{path} is damaged, or written anew by another program: its checksums are gone; import the source again"
+    )
+
+
+def _read_meta(path: Path) -> tuple[TapeMeta, Sums]:
     import polars as pl
 
     if not path.is_file():
         raise DataError(f"no tape at {path}: expected a file made by `tercel import` or `tercel simulate`")
+    sums = _read_sums(path)
     try:
         found = pl.read_parquet_metadata(path)
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, ValueError, MemoryError) as error:
@@ -90,31 +118,29 @@ def _read_meta(path: Path) -> TapeMeta:
         (VERSION_KEY, TAPE_VERSION, "tape"),
         (EVENT_VERSION_KEY, EVENT_VERSION, "event row"),
     ):
-        if found.get(key) != str(ours):
-            raise TapeVersionError(
-                f"{path} has {name} version {found.get(key)}, this tercel reads version {ours}: import the source "
-                f"again with this tercel, or read the tape with the one that wrote it"
-            )
+        _refuse_version(path, name, found.get(key), ours)
     try:
         meta = msgspec.json.decode(found[META_KEY], type=TapeMeta)
     except (msgspec.MsgspecError, RecursionError, ArithmeticError, ValueError) as error:
         raise DataError(f"{path}: the tape's metadata is damaged ({error}); import the source again") from error
     if meta.n_rows < 0 or meta.group_rows < 0:
         raise DataError(f"{path}: the tape's metadata is damaged (a negative number of rows); import the source again")
-    return meta
+    return meta, sums
 
 
 class Tape:
     """An open tape. Make one with `Tape.open`; nothing but metadata is read until rows are asked for."""
 
-    def __init__(self, path: Path, meta: TapeMeta) -> None:
+    def __init__(self, path: Path, meta: TapeMeta, sums: Sums) -> None:
         self.path = path
         self.meta = meta
+        self._sums = sums
+        self._is_checked = False
 
     @classmethod
     def open(cls, path: str | Path) -> Tape:
         """Open a tape file. DataError for a file that is no tape, TapeVersionError for another version's."""
-        return cls(Path(path), _read_meta(Path(path)))
+        return cls(Path(path), *_read_meta(Path(path)))
 
     @property
     def instruments(self) -> list[Instrument]:
@@ -129,12 +155,18 @@ class Tape:
         return f"<Tape {self.path.name}: {symbols}, {self.meta.n_rows:,} rows>"
 
     def received(self, start: int = 0, n_rows: int | None = None) -> np.ndarray:
-        """(n,) EVENT rows as the tape holds them, in order of receipt and not scheduled, from row `start` on."""
+        """(n,) EVENT rows as the tape holds them, in order of receipt and not scheduled, from row `start` on.
+
+        The first call reads the whole file once, for its checksum. DataError for a damaged tape.
+        """
         import polars as pl
 
         wanted = self.meta.n_rows - start if n_rows is None else min(n_rows, self.meta.n_rows - start)
         if wanted <= 0:
             return event_rows(0)
+        if not self._is_checked:
+            check_data(self.path, self._sums)
+            self._is_checked = True
         try:
             frame = pl.scan_parquet(self.path).slice(start, wanted).collect()
             if frame.height != wanted:

@@ -22,6 +22,7 @@ from tercel.model.instrument import Instrument
 from tercel.store.atomic import nameless_file, replacing, storage_errors
 from tercel.store.channels import channel_counts
 from tercel.store.tape import EVENT_VERSION_KEY, META_KEY, TAPE_VERSION, VERSION_KEY, Tape, TapeMeta
+from tercel.store.tape_sums import add_sums
 
 __all__ = ["GROUP_ROWS", "Spool", "TapeSpooler", "spooling", "write_tape"]
 
@@ -152,7 +153,8 @@ def finish_tape(spool: Spool, meta: TapeMeta, progress: Callable[[int, int], Non
             )
         except pl.exceptions.PolarsError as error:
             raise StorageError(f"cannot write {spool.target}: {error}; nothing half-written was left") from error
-    return Tape(spool.target, meta)
+        add_sums(temporary)
+    return Tape.open(spool.target)
 
 
 class TapeSpooler:

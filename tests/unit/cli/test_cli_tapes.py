@@ -153,7 +153,7 @@ def test_a_tape_of_another_version_is_refused(tercel: Callable, market_tape: Pat
     pl.read_parquet(market_tape).write_parquet(old, metadata={k: v for k, v in metadata.items() if "tercel" in k})
     ran = tercel("info", old)
     assert ran.code == 3
-    assert "has tape version 0, this tercel reads version 1" in ran.message
+    assert "has tape version 0, this tercel reads version 2" in ran.message
 
 
 def test_a_disk_that_refuses_ends_with_4(tercel: Callable) -> None:

@@ -18,6 +18,7 @@ from tercel.model.events import EXCH, LEVEL, LOCAL, QUOTE, TIMER, TRADE, event_r
 from tercel.model.instrument import Instrument
 from tercel.store.schedule import schedule
 from tercel.store.tape import EVENT_VERSION_KEY, META_KEY, VERSION_KEY, Tape
+from tercel.store.tape_sums import BLOCK_BYTES, add_sums
 from tercel.store.writing import GROUP_ROWS, write_tape
 
 INSTRUMENTS = [
@@ -133,10 +134,27 @@ def test_the_mapped_rows_cannot_be_written(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("key", [VERSION_KEY, EVENT_VERSION_KEY])
 def test_another_version_is_refused_by_name(tmp_path: Path, key: str) -> None:
-    keys = {VERSION_KEY: "1", EVENT_VERSION_KEY: "1", META_KEY: "{}"} | {key: "99"}
+    keys = {VERSION_KEY: "2", EVENT_VERSION_KEY: "1", META_KEY: "{}"} | {key: "99"}
     pl.DataFrame({"px": [1]}).write_parquet(tmp_path / "a.tape", metadata=keys)
-    with pytest.raises(TapeVersionError, match=r"a\.tape has .* version 99, this tercel reads version 1: import"):
+    add_sums(tmp_path / "a.tape")
+    with pytest.raises(TapeVersionError, match=r"a\.tape has .* version 99, this tercel reads version [12]: import"):
         Tape.open(tmp_path / "a.tape")
+
+
+@pytest.mark.parametrize("version", ["1", "99"])
+def test_a_version_without_checksums_is_refused_by_name(tmp_path: Path, version: str) -> None:
+    keys = {VERSION_KEY: version, EVENT_VERSION_KEY: "1", META_KEY: "{}"}
+    pl.DataFrame({"px": [1]}).write_parquet(tmp_path / "a.tape", metadata=keys)
+    with pytest.raises(TapeVersionError, match=f"a.tape has tape version {version}, this tercel reads version 2"):
+        Tape.open(tmp_path / "a.tape")
+
+
+def test_a_tape_that_another_program_wrote_anew_is_refused(tmp_path: Path) -> None:
+    path = write_tape(tmp_path / "a.tape", make_rows(100), INSTRUMENTS).path
+    found = {key: text for key, text in pl.read_parquet_metadata(path).items() if key.startswith("tercel")}
+    pl.read_parquet(path).write_parquet(path, metadata=found)
+    with pytest.raises(DataError, match="its checksums are gone"):
+        Tape.open(path)
 
 
 def test_files_that_are_no_tape(tmp_path: Path) -> None:
@@ -149,7 +167,8 @@ def test_files_that_are_no_tape(tmp_path: Path) -> None:
     pl.DataFrame({"px": [1]}).write_parquet(path)
     with pytest.raises(DataError, match=r"is a Parquet file but no tape"):
         Tape.open(path)
-    pl.DataFrame({"px": [1]}).write_parquet(path, metadata={VERSION_KEY: "1", EVENT_VERSION_KEY: "1", META_KEY: "{"})
+    pl.DataFrame({"px": [1]}).write_parquet(path, metadata={VERSION_KEY: "2", EVENT_VERSION_KEY: "1", META_KEY: "{"})
+    add_sums(path)
     with pytest.raises(DataError, match="metadata is damaged"):
         Tape.open(path)
 
@@ -161,9 +180,29 @@ def test_a_damaged_tape_is_named(tmp_path: Path, own_cache: Path) -> None:
     with pytest.raises(DataError, match=r"a\.tape is no tape"):
         Tape.open(tape.path)
     tape.path.write_bytes(bytes(len(whole) // 2) + whole[len(whole) // 2 :])
-    with pytest.raises(DataError, match=r"a\.tape is damaged near row 0"):
+    with pytest.raises(DataError, match=r"a\.tape is damaged: its rows do not agree with their checksum"):
         Tape.open(tape.path).rows()
     assert list((own_cache / "tapes").iterdir()) == []
+
+
+def test_what_the_parquet_reader_refuses_is_a_data_error_too(tmp_path: Path, own_cache: Path) -> None:
+    """Bytes that agree with their checksums and are no rows all the same."""
+    path = tmp_path / "a.tape"
+    whole = write_tape(path, make_rows(5000), INSTRUMENTS).path.read_bytes()
+    n_footer = int.from_bytes(whole[-8:-4], "little")
+    data = whole[: -8 - n_footer - BLOCK_BYTES]
+    path.write_bytes(bytes(len(data)) + whole[-8 - n_footer :])
+    add_sums(path)
+    with pytest.raises(DataError, match=r"a\.tape is damaged near row 0"):
+        Tape.open(path).rows()
+    assert list((own_cache / "tapes").iterdir()) == []
+
+
+def test_a_tape_is_a_file_that_any_parquet_reader_reads(tmp_path: Path) -> None:
+    rows = make_rows(5000)
+    path = write_tape(tmp_path / "a.tape", rows, INSTRUMENTS).path
+    frame = pl.read_parquet(path)
+    assert frame["px"].to_list() == rows["px"].tolist()
 
 
 def test_rows_out_of_order_or_of_no_instrument(tmp_path: Path) -> None:
