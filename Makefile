@@ -4,7 +4,8 @@
 #   VENV=...     where the virtual environment goes; a relative path
 #   ARGS=...     passed on to `tercel demo`, `tercel bench` or pytest
 #   WORKERS=...  test processes at once
-#   SEEDS=...    histories that `make simulation` runs; KILLS=... kills of `make kills`
+#   SEEDS=...    histories that `make simulation` runs, from number FIRST on; KILLS=... kills of `make kills`
+#   MUTATIONS=.. damaged inputs that `make fuzz` gives to each decoder
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
@@ -15,7 +16,9 @@ BIN := $(VENV)/bin
 WORKERS ?= auto
 ARGS ?=
 SEEDS ?= 2000
+FIRST ?= 0
 KILLS ?= 200
+MUTATIONS ?= 1000000
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3 python; do \
 	"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && echo "$$p" && break; done)
 # Under this name, so that `make --dry-run test` stays dry: a line that says MAKE would be run all the same.
@@ -26,8 +29,8 @@ PYTEST := $(BIN)/python -m pytest
 INTERPRETED := tests/unit/features tests/unit/orders tests/unit/risk tests/unit/book tests/unit/test_jit_records.py \
 	tests/property --ignore=tests/property/test_venue_against_naive.py
 
-.PHONY: help demo test setup setup-dev lint format types imports warmup test-interpreted simulation kills test-compiled bench \
-	docs docs-check clean clean-all
+.PHONY: help demo test setup setup-dev lint format types imports warmup test-interpreted simulation kills fuzz test-compiled \
+	bench docs docs-check clean clean-all
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' Makefile
@@ -81,11 +84,14 @@ test-compiled: setup-dev ## the whole test tree, compiled
 	@$(PYTEST) -n $(WORKERS) --maxprocesses=4 --dist=loadfile $(ARGS)
 
 simulation: setup-dev ## whole sessions on a simulated network, SEEDS of them
-	@TERCEL_SIMULATION_SEEDS=$(SEEDS) $(PYTEST) -n $(WORKERS) --maxprocesses=4 --dist=worksteal -q \
+	@TERCEL_SIMULATION_SEEDS=$(SEEDS) TERCEL_SIMULATION_FIRST=$(FIRST) $(PYTEST) -n $(WORKERS) --maxprocesses=4 --dist=worksteal -q \
 		tests/simulation/test_simulation.py $(ARGS)
 
 kills: setup-dev ## kill -9 of a busy session, KILLS times
 	@TERCEL_KILLS=$(KILLS) $(PYTEST) -n $(WORKERS) --maxprocesses=4 --dist=worksteal -q tests/live/test_kill.py $(ARGS)
+
+fuzz: setup-dev ## damaged inputs, MUTATIONS of them to each decoder
+	@TERCEL_FUZZ=$(MUTATIONS) $(PYTEST) -n $(WORKERS) --maxprocesses=4 --dist=worksteal -q -m fuzz tests/unit $(ARGS)
 
 bench: setup ## the benchmark table (peers: pip install -e '.[bench]')
 	@$(BIN)/tercel bench $(ARGS)

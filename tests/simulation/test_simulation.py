@@ -1,4 +1,4 @@
-"""Seeds of the simulated session. More of them: `make simulation SEEDS=20000`."""
+"""Seeds of the simulated session. More of them: `make simulation SEEDS=20000`; others: `... FIRST=20000`."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ from simulation.world import run_seed
 
 #: Seeds in one run of the tests; `make simulation` asks for more.
 N_SEEDS = int(os.environ.get("TERCEL_SIMULATION_SEEDS", "60"))
+#: The first of them; others than were run before are new histories.
+FIRST = int(os.environ.get("TERCEL_SIMULATION_FIRST", "0"))
 _CHUNK = 20
 
 
-@pytest.mark.parametrize("first", range(0, N_SEEDS, _CHUNK))
+@pytest.mark.parametrize("first", range(FIRST, FIRST + N_SEEDS, _CHUNK))
 def test_nothing_is_lost_or_doubled_whatever_happens(first):
-    for seed in range(first, min(first + _CHUNK, N_SEEDS)):
+    for seed in range(first, min(first + _CHUNK, FIRST + N_SEEDS)):
         try:
             run_seed(seed)
         except Exception as error:

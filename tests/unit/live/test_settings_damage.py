@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import random
 from pathlib import Path
 
+import pytest
 from test_settings import WHOLE
 
-from reference.damaged_bytes import mutate
+from reference.damaged_bytes import mutate, n_inputs
 from tercel.errors import ConfigError
 from tercel.live.settings import Settings, load_settings, parse_settings
 
-#: More on demand: TERCEL_FUZZ=1000000.
-MUTATIONS = int(os.environ.get("TERCEL_FUZZ", "3000"))
+MUTATIONS = n_inputs(3_000)
 #: What somebody may write where something else belongs.
 VALUES = [
     "0", "-1", "1e400", "nan", "inf", "-inf", "1" * 400, "9223372036854775808", "true", '""', '"x"', '"\\u0000"', "[]",
@@ -43,6 +42,7 @@ def otherwise(text: str, rng: random.Random) -> str:
     return "\n".join(lines)
 
 
+@pytest.mark.fuzz
 def test_whatever_a_configuration_says_it_is_read_or_refused(tmp_path):
     rng = random.Random(21)
     file = tmp_path / "night.toml"

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from reference.damaged_bytes import quick_directory
+from reference.damaged_bytes import n_inputs, quick_directory
 from reference.journal_makers import header, orders, trades
 from tercel.errors import JournalError, TercelError
 from tercel.store import journal_segment
@@ -207,7 +207,7 @@ def test_a_loss_of_power_loses_nothing_that_was_synced(tmp_path, monkeypatch, se
 
 # --- anything at all ------------------------------------------------------------------------------------------------
 
-MUTATIONS = int(os.environ.get("TERCEL_FUZZ", "300"))
+MUTATIONS = n_inputs(300)
 
 
 def mutate(raw: bytearray, rng: random.Random) -> None:
@@ -233,8 +233,9 @@ def mutate(raw: bytearray, rng: random.Random) -> None:
                 raw[at] = rng.randrange(256)
 
 
+@pytest.mark.fuzz
 def test_whatever_the_bytes_are_only_documented_errors_are_raised():
-    """TERCEL_FUZZ=1000000 mutates a million times; the rows that are given are always a prefix of what was written."""
+    """The rows that are given are always a prefix of what was written."""
     with quick_directory() as folder:
         check_damage(folder / "journal")
 

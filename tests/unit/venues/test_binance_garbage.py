@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 
 import pytest
 from venue_cases import T0_MS, VENUES, command, opened
 
+from reference.damaged_bytes import n_inputs
 from tercel.errors import DataError
 from tercel.model.events import ACK, FILL
 from tercel.venues.contract import client_id
 
 BOTH = pytest.mark.parametrize("case", VENUES.values(), ids=VENUES.keys())
-#: More on demand: TERCEL_FUZZ=1000000.
-N_FUZZ = int(os.environ.get("TERCEL_FUZZ", "6000"))
+N_EVENTS, N_ANSWERS, N_BODIES = n_inputs(6_000), n_inputs(600), n_inputs(600)
 SPARE = b'{}[]",:.0123456789eE+-\\nulltrefas tcXCANEWRPLDI\x00\xff'
 
 
@@ -47,12 +46,13 @@ def events(case) -> list[bytes]:
 
 
 @BOTH
+@pytest.mark.fuzz
 def test_fuzzed_user_streams(case):
     generator = random.Random(f"{case.market}-user")
     corpus = events(case)
     hands = opened(case)
     n_errors = 0
-    for k in range(N_FUZZ):
+    for k in range(N_EVENTS):
         if k % 200 == 0:
             hands = opened(case)
             hands.send(command(7))
@@ -61,14 +61,15 @@ def test_fuzzed_user_streams(case):
         except DataError:
             n_errors += 1
         assert all(row["qty"] >= 0 for row in hands.rows() if row["kind"] == FILL)
-    assert N_FUZZ // 10 < n_errors < N_FUZZ
+    assert N_EVENTS // 10 < n_errors < N_EVENTS
     assert sum(hands.connection.desk.n_open.values()) == len(hands.connection.desk.open)
 
 
 @BOTH
+@pytest.mark.fuzz
 def test_fuzzed_answers(case):
     generator = random.Random(f"{case.market}-answers")
-    for k in range(N_FUZZ // 10):
+    for k in range(N_ANSWERS):
         if k % 50 == 0:
             hands = opened(case)
         frame = hands.send(command(100 + k, qty=1))
@@ -86,6 +87,7 @@ def test_fuzzed_answers(case):
 
 
 @BOTH
+@pytest.mark.fuzz
 def test_fuzzed_http_bodies_never_raise(case):
     generator = random.Random(f"{case.market}-http")
     corpus = [
@@ -93,7 +95,7 @@ def test_fuzzed_http_bodies_never_raise(case):
         b'{"serverTime":1723161256000}', b'{"listenKey":"pqia91ma19a5s61cv6a81va65sdf19v8"}',
         b'{"code":-1003,"msg":"Too many requests."}',
     ]  # fmt: skip
-    for k in range(N_FUZZ // 10):
+    for k in range(N_BODIES):
         if k % 20 == 0:
             hands = opened(case)
         hands.holds = {"time", "info", "snapshot", "listen"}

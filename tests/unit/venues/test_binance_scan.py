@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import gzip
-import os
 import random
 
 import numpy as np
 import pytest
 from venue_cases import T0_NS, VENUES, BinanceCase
 
+from reference.damaged_bytes import n_inputs
 from tercel.errors import DataError, UnitError
 from tercel.model.events import EXCH, LEVEL, TRADE
 from tercel.model.instrument import Instrument
@@ -18,8 +18,7 @@ from tercel.venues.binance.lexing import symbol_number
 from tercel.venues.binance.market import MarketFeed
 
 GRIDS = {"spot": ("0.01", "0.000001"), "usdm": ("0.1", "0.001")}
-#: More on demand: TERCEL_FUZZ=1000000.
-N_FUZZ = int(os.environ.get("TERCEL_FUZZ", "6000"))
+N_FUZZ = n_inputs(6_000)
 
 
 def instrument(market: str, symbol: str = "BTCUSDT", grid: tuple[str, str] | None = None) -> Instrument:
@@ -179,6 +178,7 @@ def test_scanner_and_oracle_agree_whole_and_cut(market):
             assert answer(scanning, text[:n]) == answer(plain, text[:n])
 
 
+@pytest.mark.fuzz
 @pytest.mark.parametrize("market", ["spot", "usdm"])
 def test_fuzz_gives_rows_or_data_errors(market):
     """Mutated messages: both ways agree, and nothing but DataError or UnitError leaves."""
