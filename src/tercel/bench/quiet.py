@@ -85,7 +85,7 @@ class Watch:
         used_ns, wall_ns = cpu_ns() - start_cpu_ns, monotonic_ns() - start_ns
         slowest_ns = max(before_ns, self._reading_ns())
         lost = max(0, wall_ns - used_ns - _SLACK_NS) / max(wall_ns, 1)
-        return Judged(result=result, wall_ns=wall_ns, lost=lost, slower=slowest_ns / self._least_ns - 1.0)
+        return Judged(result=result, wall_ns=wall_ns, lost=lost, slower=slowest_ns / max(self._least_ns, 1) - 1.0)
 
     def quiet(self, run: Callable[[], T], n: int) -> tuple[list[T], int]:
         """Results of `n` quiet runs, as `chosen` has them, and how many were set aside."""
