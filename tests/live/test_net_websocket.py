@@ -40,7 +40,7 @@ class Peer:
     """Records what a connection's callbacks are given; `echo` sends every message back."""
 
     def __init__(self, *, echo=False):
-        self.messages, self.times, self.whys = [], [], []
+        self.messages, self.times, self.whys, self.read_overs = [], [], [], []
         self.connection, self.echo = None, echo
         self.closed = asyncio.Event()
         self.arrived = asyncio.Queue()
@@ -57,6 +57,7 @@ class Peer:
         assert not self.closed.is_set()
         self.messages.append(bytes(data))
         self.times.append(now_ns)
+        self.read_overs.append(self.connection.is_read_over)
         self.arrived.put_nowait(bytes(data))
         if self.echo:
             self.connection.send(data)
@@ -175,7 +176,7 @@ def test_frames_split_at_every_offset_arrive_whole():
     run(main())
 
 
-def test_one_receipt_time_for_each_socket_read():
+def test_one_receipt_time_for_each_socket_read_and_its_last_message_known_as_such():
     ticks = iter(range(1, 1000))
 
     async def script(reader, writer):
@@ -197,6 +198,7 @@ def test_one_receipt_time_for_each_socket_read():
     assert first == second
     assert third == fourth
     assert third > first
+    assert peer.read_overs == [False, False, False, True]
 
 
 def test_server_closing_midway_in_a_message():
@@ -300,7 +302,33 @@ def test_a_silent_feed_is_found_although_it_answers_pings():
     run(main())
 
 
-def test_a_slow_reader_is_cut_off_and_the_others_go_on():
+def test_several_messages_in_one_write_arrive_as_they_are_between_others():
+    sizes = [0, 1, 125, 126, 127, 65535, 65536, 70_000, 3]
+    messages = [bytes([65 + i]) * n for i, n in enumerate(sizes)]
+
+    async def main():
+        server_peer, client = Peer(), Peer()
+        async with await serve("127.0.0.1", 0, lambda upgrade: server_peer.handlers) as server:
+            connection = await connect(f"ws://127.0.0.1:{server.port}/", client.handlers)
+            for sender in (server_peer.connection, connection):
+                assert sender.send(b"first")
+                assert sender.send_all(messages)
+                assert sender.send(b"between")
+                assert sender.send_all([b"one"])
+                assert sender.send_all(messages)
+                assert sender.send(b"last")
+            for peer in (server_peer, client):
+                while await peer.arrived.get() != b"last":
+                    pass
+                assert peer.messages == [b"first", *messages, b"between", b"one", *messages, b"last"]
+            server_peer.connection.close("over")
+            assert not server_peer.connection.send_all(messages)
+
+    run(main())
+
+
+@pytest.mark.parametrize("n_together", [1, 3])
+def test_a_slow_reader_is_cut_off_and_the_others_go_on(n_together):
     async def main():
         slow_peer, quick_peer = Peer(), Peer()
         peers = iter([slow_peer, quick_peer])
@@ -313,7 +341,7 @@ def test_a_slow_reader_is_cut_off_and_the_others_go_on():
             await connect(url, quick_client.handlers)
             chunk = b"x" * 65536
             n_sent = 0
-            while slow_peer.connection.send(chunk):
+            while slow_peer.connection.send_all([chunk] * n_together):
                 assert slow_peer.connection.n_unsent_bytes <= limits.write_max_bytes
                 n_sent += 1
                 assert n_sent < 10_000

@@ -82,6 +82,28 @@ class DepthBook:
         levels = self.bids if side > 0 else self.asks
         return sorted(levels.items(), reverse=side > 0)[:n]
 
+    def cost(self, lots: int) -> int:
+        """What buying so many lots would pay now, in ticks times lots; less where the book has not so many."""
+        cost = 0
+        for px, size in self.best(-1, len(self.asks)):
+            take = min(lots, size)
+            cost += take * px
+            lots -= take
+            if lots == 0:
+                break
+        return cost
+
+    def lots_for(self, side: int, budget: int) -> int:
+        """Lots that an order of `side` can trade now for `budget` ticks times lots."""
+        lots = 0
+        for px, size in self.best(-side, 1 << 30):
+            take = min(size, budget // px)
+            lots += take
+            budget -= take * px
+            if take < size:
+                break
+        return lots
+
     def take_changes(self, every_ms: int) -> tuple[int, int, list[tuple[int, int]], list[tuple[int, int]]] | None:
         """First id, last id, changed bids and asks with their sizes now; None when nothing changed."""
         bids, asks = self.changed[every_ms]

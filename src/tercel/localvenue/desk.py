@@ -13,7 +13,7 @@ from tercel.localvenue.accounts import Account, Bank
 from tercel.localvenue.depth import PublicTrade
 from tercel.localvenue.markets import AccountTrade, Listener, Market
 from tercel.localvenue.matching import FIRST_ORDER_ID, Happening
-from tercel.localvenue.orders import NewOrder, Order
+from tercel.localvenue.orders import NewOrder, Order, is_triggered
 from tercel.localvenue.refusals import (
     AMEND_REJECTED,
     CANCEL_REJECTED,
@@ -60,7 +60,7 @@ class Desk:
         self._next_id = FIRST_ORDER_ID + 1
         self._taker: Order | None = None
         #: Accounts whose balances moved in the act that is going on, each with the assets.
-        self._touched: dict[int, dict[str, None]] = {}
+        self._touched: dict[Account, list[str]] = {}
 
     # --- a client acts --------------------------------------------------------------------------------------------
 
@@ -78,7 +78,7 @@ class Desk:
             if account.n_stops.get(listed.name, 0) >= listed.rules.stops_max:
                 raise filter_failure("MAX_NUM_ALGO_ORDERS")
             last = market.tape.last_px or market.book.ask or market.book.bid
-            if last and _is_triggered(new.type, new.side, new.stop_px, last):
+            if last and is_triggered(new.type, new.side, new.stop_px, last):
                 raise order_rejected("Stop price would trigger immediately.")
         if new.client_id:
             same = self.by_client_id.get((account.number, listed.name, new.client_id))
@@ -252,7 +252,7 @@ class Desk:
             return
         now_ns = happenings[-1].ns
         for order in list(market.stops.values()):
-            hit = any(_is_triggered(order.type, order.side, order.stop_px, px) for px in prices)
+            hit = any(is_triggered(order.type, order.side, order.stop_px, px) for px in prices)
             if not hit or order.id not in market.stops:
                 continue
             self._leave_stops(order, market)
@@ -282,7 +282,8 @@ class Desk:
         trade.realized = profit
         self.trades.append(trade)
         order.fills.append((what.px, lots, fee, asset, trade_id))
-        self.touch(order, listed.base, listed.quote)
+        self.touch(order.account, listed.base)
+        self.touch(order.account, listed.quote)
         self.listener.report(order, "TRADE", now_ms, trade)
         if order.left == 0:
             self._close(order)
@@ -337,70 +338,49 @@ class Desk:
             asset, amount = listed.base, order.lots * listed.lot_e8
         else:
             asset = listed.quote
-            amount = order.lots * order.px * listed.value_e8 if order.px else self._cost(market, order.lots)
+            amount = (order.lots * order.px if order.px else market.book.cost(order.lots)) * listed.value_e8
             if order.stop_px and not order.px and order.is_waiting:
                 amount = 0
         if amount and not self.bank.reserve(order.account, asset, amount):
             return False
         order.locked = amount
         if amount:
-            self.touch(order, asset)
+            self.touch(order.account, asset)
         return True
 
     def _unlock(self, order: Order, amount: int) -> None:
         asset = order.listed.quote if order.side > 0 else order.listed.base
         self.bank.release(order.account, asset, amount)
         order.locked -= amount
-        self.touch(order, asset)
+        self.touch(order.account, asset)
 
     def _release(self, order: Order) -> None:
         if order.locked:
             self._unlock(order, order.locked)
 
     @staticmethod
-    def _cost(market: Market, lots: int) -> int:
-        """What a market order to buy so many lots would pay now, in 1e-8 of the quote currency."""
-        cost = 0
-        for px, size in market.book.best(-1, len(market.book.asks)):
-            take = min(lots, size)
-            cost += take * px
-            lots -= take
-            if lots == 0:
-                break
-        return cost * market.listed.value_e8
-
-    @staticmethod
     def _lots_for(market: Market, new: NewOrder) -> int:
         """Lots that a market order can trade for `quote_e8`, at least one lot's worth."""
-        budget, lots = new.quote_e8 // market.listed.value_e8, 0
-        levels = market.book.best(-new.side, 1 << 30)
-        for px, size in levels:
-            take = min(size, budget // px)
-            lots += take
-            budget -= take * px
-            if take < size:
-                break
-        if not levels or lots == 0:
-            raise filter_failure("NOTIONAL" if levels else "MARKET_LOT_SIZE")
-        return market.listed.lots(lots * market.listed.lot_e8, is_market=True)
+        listed, book = market.listed, market.book
+        lots = book.lots_for(new.side, new.quote_e8 // listed.value_e8)
+        if lots == 0:
+            raise filter_failure("NOTIONAL" if (book.asks if new.side > 0 else book.bids) else "MARKET_LOT_SIZE")
+        listed.check_market_lots(listed.lots(lots * listed.lot_e8))
+        return lots
 
-    def touch(self, order: Order, *assets: str) -> None:
-        touched = self._touched.setdefault(order.account.number, {})
-        for asset in assets:
-            touched[asset] = None
+    def touch(self, account: Account, asset: str) -> None:
+        """A balance moves in the act that is going on."""
+        assets = self._touched.get(account)
+        if assets is None:
+            self._touched[account] = [asset]
+        elif asset not in assets:
+            assets.append(asset)
 
     def tell_balances(self, now_ms: int) -> None:
+        """An act is over: tell the balances that moved in it."""
         if not self._touched:
             return
         touched, self._touched = self._touched, {}
-        for number, assets in touched.items():
-            account = self.bank.accounts[number]
+        for account, assets in touched.items():
             account.updated_ms = now_ms
-            self.listener.balances(account, tuple(assets), now_ms)
-
-
-def _is_triggered(type: str, side: int, stop_px: int, last_px: int) -> bool:
-    """Whether a trade at `last_px` sets off a stop: losses on the way against the order's side, profits the other."""
-    if type.startswith("STOP_LOSS"):
-        return last_px >= stop_px if side > 0 else last_px <= stop_px
-    return last_px <= stop_px if side > 0 else last_px >= stop_px
+            self.listener.balances(account, assets, now_ms)

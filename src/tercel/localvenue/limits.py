@@ -74,7 +74,9 @@ class RateLimits:
         self.rules = rules
         self._callers: dict[str, _Caller] = {}
         self._orders: dict[int, _Orders] = {}
-        self._templates = [msgspec.json.encode(each)[:-1] + b',"count":%d}' for each in rules.stated()]
+        weight, ten, day = [msgspec.json.encode(each)[:-1] + b',"count":%d}' for each in rules.stated()]
+        self._weight_text = b"[%b]" % weight
+        self._all_text = b"[%b,%b,%b]" % (ten, day, weight)
 
     def _caller(self, caller: str, now_ms: int) -> _Caller:
         found = self._callers.get(caller)
@@ -126,16 +128,11 @@ class RateLimits:
             found.ten, found.n_10s = ten, 0
         if found.day != day:
             found.day, found.n_1d = day, 0
-        for count, limit, words, window_ms in (
-            (found.n_10s, self.rules.orders_10s, "10 SECOND", _TEN_S_MS),
-            (found.n_1d, self.rules.orders_1d, "1 DAY", _DAY_MS),
-        ):
-            if count >= limit:
-                raise RefusedError(
-                    TOO_MANY_ORDERS,
-                    f"Too many new orders; current limit is {limit} orders per {words}.",
-                    retry_after_s=1 + (window_ms - now_ms % window_ms) // 1000,
-                )
+        rules = self.rules
+        if found.n_10s >= rules.orders_10s:
+            raise _too_many_orders(rules.orders_10s, "10 SECOND", _TEN_S_MS, now_ms)
+        if found.n_1d >= rules.orders_1d:
+            raise _too_many_orders(rules.orders_1d, "1 DAY", _DAY_MS, now_ms)
         found.n_10s += 1
         found.n_1d += 1
 
@@ -153,12 +150,10 @@ class RateLimits:
 
     def usage_json(self, caller: str, account: int | None, now_ms: int) -> bytes:
         """`usage` as JSON, for answers by the thousand."""
-        weight, ten, day = self._templates
         used = self.used_weight(caller, now_ms)
         if account is None:
-            return b"[" + weight % used + b"]"
-        n_10s, n_1d = self.order_counts(account, now_ms)
-        return b"[%b,%b,%b]" % (ten % n_10s, day % n_1d, weight % used)
+            return self._weight_text % used
+        return self._all_text % (*self.order_counts(account, now_ms), used)
 
     def usage(self, caller: str, account: int | None, now_ms: int) -> list[dict[str, Any]]:
         """`rateLimits` of a WebSocket API answer."""
@@ -169,3 +164,11 @@ class RateLimits:
         ten, day = self.order_counts(account, now_ms)
         orders[0]["count"], orders[1]["count"] = ten, day
         return [*orders, weight]
+
+
+def _too_many_orders(limit: int, words: str, window_ms: int, now_ms: int) -> RefusedError:
+    return RefusedError(
+        TOO_MANY_ORDERS,
+        f"Too many new orders; current limit is {limit} orders per {words}.",
+        retry_after_s=1 + (window_ms - now_ms % window_ms) // 1000,
+    )

@@ -10,12 +10,25 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple, Protocol
 
+import msgspec
 import numpy as np
 
 from tercel.errors import ConfigError
 from tercel.localvenue.depth import DepthBook
 from tercel.model.commands import AMEND, CANCEL, FOK, GTC, GTX, IOC, LIMIT, MARKET, NEW
-from tercel.model.events import AMEND_REJECT, CANCEL_REJECT, CLEAR, EXCH, EXPIRED, FILL, LEVEL, REJECT, TAKER, TRADE
+from tercel.model.events import (
+    AMEND_REJECT,
+    CANCEL_REJECT,
+    CLEAR,
+    EXCH,
+    EXPIRED,
+    FILL,
+    LAST,
+    LEVEL,
+    REJECT,
+    TAKER,
+    TRADE,
+)
 from tercel.model.instrument import Instrument
 from tercel.model.reasons import FOK_UNFILLABLE, WOULD_TAKE
 from tercel.sim.market import MarketModel
@@ -40,7 +53,7 @@ FIRST_ORDER_ID = FOREIGN_ID
 _NO_LIMIT = 1 << 45
 
 
-class Happening(NamedTuple):
+class Happening(msgspec.Struct, gc=False):
     """Something at the market. kind: LEVEL (px, lots: size now), TRADE (side: the aggressor's, id: of the trade), FILL
     (of the resting order `id`, in trade `trade_id`), CANCELED (order `id`, self-trade prevention) or CLEAR. ns: when.
     """
@@ -121,11 +134,13 @@ class SimulatedMarket:
 
     def _told(self, rows: list[Row], now_ns: int = 0) -> list[Happening]:
         """Rows of the market in the venue's words and times."""
-        found = []
-        for ts, _, px, lots, id, _left, trade_id, kind, side, _reason, flags, _ in rows:
-            ns = now_ns or (ts if self._speed == 1.0 else self._start_ns + int((ts - self._start_ns) / self._speed))
-            found.append(Happening(kind, side, px, lots, id, trade_id, ns, flags & 4 != 0))
-        return found
+        if not now_ns and self._speed != 1.0:
+            start_ns, speed = self._start_ns, self._speed
+            rows = [(start_ns + int((row[0] - start_ns) / speed), *row[1:]) for row in rows]  # type: ignore[misc]
+        return [
+            Happening(kind, side, px, lots, id, trade_id, now_ns or ts, flags & LAST != 0)
+            for ts, _, px, lots, id, _left, trade_id, kind, side, _reason, flags, _ in rows
+        ]
 
     def opening(self) -> list[Happening]:
         """The book as it stands, as LEVEL happenings."""
@@ -206,7 +221,7 @@ class TapeMarket:
                 self._trade_id += 1
                 id = self._trade_id
             if kind in (LEVEL, TRADE, CLEAR):
-                found.append(Happening(kind, side, px, lots, id, 0, self._outer(ts), flags & 4 != 0))
+                found.append(Happening(kind, side, px, lots, id, 0, self._outer(ts), flags & LAST != 0))
         for row in answers:
             if row[7] == FILL:
                 found.append(self._fill(row, self._outer(row[0])))

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from tercel.localvenue.refusals import BAD_CHARACTERS, TOO_PRECISE, RefusedError
 
-__all__ = ["E8", "parse_e8", "text_e8"]
+__all__ = ["E8", "ZERO", "parse_e8", "text_e8"]
 
 E8 = 100_000_000
+ZERO = "0.00000000"
 _DIGITS_MAX = 20
 
 
@@ -29,6 +30,8 @@ def parse_e8(text: str, name: str) -> int:
 
 def text_e8(amount: int) -> str:
     """1e-8 units as text with eight decimals, as spot writes every number."""
+    if amount == 0:
+        return ZERO
     if amount < 0:
         return "-" + text_e8(-amount)
     return f"{amount // E8}.{amount % E8:08d}"

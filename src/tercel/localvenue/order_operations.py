@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from tercel.localvenue import reports
-from tercel.localvenue.numbers import parse_e8, text_e8
+from tercel.localvenue.numbers import text_e8
 from tercel.localvenue.orders import STP_NAMES, Order, check_client_id, read_new_order
 from tercel.localvenue.refusals import (
     BAD_PARAM,
@@ -141,7 +141,7 @@ def cancel_replace(call: Call) -> Any:
 def amend_keep_priority(call: Call) -> Any:
     """Make an order smaller without losing its place."""
     order, market = wanted_order(call, NO_SUCH_ORDER), call.market()
-    lots = market.listed.lots(parse_e8(call.text("newQty"), "newQty"))
+    lots = market.listed.read_qty(call.text("newQty"), "newQty")
     done = call.venue.desk.reduce(order, market, lots, call.now_ns, _new_client_id(call))
     listed = market.listed
     return {

@@ -25,7 +25,10 @@ from tercel.localvenue.refusals import (
 from tercel.localvenue.symbols import Listed
 from tercel.sim.market_foreign import STP_BOTH, STP_MAKER, STP_NONE, STP_TAKER
 
-__all__ = ["STP_MODES", "STP_NAMES", "NewOrder", "Order", "check_client_id", "read_new_order", "read_stp", "required"]
+__all__ = [
+    "STP_MODES", "STP_NAMES", "NewOrder", "Order", "check_client_id", "is_triggered", "read_new_order", "read_stp",
+    "required",
+]  # fmt: skip
 
 STP_MODES = {"NONE": STP_NONE, "EXPIRE_TAKER": STP_TAKER, "EXPIRE_MAKER": STP_MAKER, "EXPIRE_BOTH": STP_BOTH}
 STP_NAMES = {mode: name for name, mode in STP_MODES.items()}
@@ -33,6 +36,8 @@ SIDES = {"BUY": 1, "SELL": -1}
 TIFS = ("GTC", "IOC", "FOK")
 STOP_TYPES = ("STOP_LOSS", "STOP_LOSS_LIMIT", "TAKE_PROFIT", "TAKE_PROFIT_LIMIT")
 TYPES = ("LIMIT", "MARKET", "LIMIT_MAKER", *STOP_TYPES)
+#: Parameters of orders that this venue does not have.
+_NOT_HERE = dict.fromkeys(("icebergQty", "trailingDelta", "pegPriceType")).keys()
 _CLIENT_ID = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_:/")
 
 
@@ -140,6 +145,13 @@ class Order:
         return self.lots - self.filled
 
 
+def is_triggered(type: str, side: int, stop_px: int, last_px: int) -> bool:
+    """Whether a trade at `last_px` sets off a stop: losses on the way against the order's side, profits the other."""
+    if type.startswith("STOP_LOSS"):
+        return last_px >= stop_px if side > 0 else last_px <= stop_px
+    return last_px <= stop_px if side > 0 else last_px >= stop_px
+
+
 def check_client_id(text: str, name: str) -> str:
     """A client's own order id: up to 36 of letters, digits and .-_:/ ."""
     if not text or len(text) > 36 or not _CLIENT_ID.issuperset(text):
@@ -155,7 +167,7 @@ def required(params: Mapping[str, Any], name: str) -> str:
     value = params.get(name)
     if value is None or value == "":
         raise missing(name)
-    return str(value)
+    return value if value.__class__ is str else str(value)
 
 
 def read_stp(params: Mapping[str, Any], default: int) -> int:
@@ -188,9 +200,10 @@ def read_new_order(params: Mapping[str, Any], listed: Listed, default_stp: int) 
     new.response = str(response) if response is not None else ("FULL" if type in ("LIMIT", "MARKET") else "ACK")
     if new.response not in ("ACK", "RESULT", "FULL"):
         raise RefusedError(BAD_PARAM, "Data sent for parameter 'newOrderRespType' is not valid.")
-    for name in ("icebergQty", "trailingDelta", "pegPriceType"):
-        if params.get(name) is not None:
-            raise RefusedError(NOT_REQUIRED, f"Parameter '{name}' sent when not required.")
+    if not _NOT_HERE.isdisjoint(params):
+        for name in _NOT_HERE:
+            if params.get(name) is not None:
+                raise RefusedError(NOT_REQUIRED, f"Parameter '{name}' sent when not required.")
     return new
 
 
@@ -215,17 +228,17 @@ def _read_sizes(params: Mapping[str, Any], new: NewOrder) -> None:
         if new.quote_e8 <= 0:
             raise missing("quoteOrderQty")
         return
-    new.lots = new.listed.lots(parse_e8(required(params, "quantity"), "quantity"), is_market=new.type == "MARKET")
+    new.lots = new.listed.read_qty(required(params, "quantity"), is_market=new.type == "MARKET")
 
 
 def _read_prices(params: Mapping[str, Any], new: NewOrder) -> None:
     listed = new.listed
     if new.type in ("LIMIT", "LIMIT_MAKER", "STOP_LOSS_LIMIT", "TAKE_PROFIT_LIMIT"):
-        new.px = listed.ticks(parse_e8(required(params, "price"), "price"))
+        new.px = listed.read_price(required(params, "price"))
         listed.check_notional(new.px, new.lots)
     elif params.get("price") is not None:
         raise RefusedError(NOT_REQUIRED, "Parameter 'price' sent when not required.")
     if new.type in STOP_TYPES:
-        new.stop_px = listed.ticks(parse_e8(required(params, "stopPrice"), "stopPrice"))
+        new.stop_px = listed.read_price(required(params, "stopPrice"), "stopPrice")
     elif params.get("stopPrice") is not None:
         raise RefusedError(NOT_REQUIRED, "Parameter 'stopPrice' sent when not required.")

@@ -7,7 +7,9 @@ Called by `rest` and `wsapi`.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any
+
+import msgspec
 
 from tercel.localvenue import account_operations as account
 from tercel.localvenue import market_operations as public
@@ -20,7 +22,7 @@ __all__ = ["KEY", "METHODS", "PATHS", "PUBLIC", "SIGNED", "TRADE", "Route", "dep
 PUBLIC, KEY, SIGNED, TRADE = range(4)
 
 
-class Route(NamedTuple):
+class Route(msgspec.Struct, frozen=True):
     """An operation with its weight (a number, or a function of the parameters) and its security."""
 
     run: Callable[[Call], Any]

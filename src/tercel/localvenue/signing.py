@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
 import hmac
 from collections.abc import Mapping
 from typing import Any
@@ -26,16 +27,18 @@ __all__ = ["check_signature", "check_time", "known_key", "sorted_payload"]
 
 RECV_WINDOW_MS, RECV_WINDOW_MAX_MS = 5000, 60_000
 _verifiers: dict[bytes, Any] = {}
+#: Per secret the hashes of an HMAC with the key in them.
+_keyed: dict[bytes, tuple[Any, ...]] = {}
 
 
 def known_key(bank: Bank, text: str | None) -> ApiKey:
     """The API key of this text, else RefusedError."""
+    key = bank.keys.get(text or "")
+    if key is not None:
+        return key
     if not text or len(text) > 128 or not text.isascii() or not text.isalnum():
         raise RefusedError(BAD_KEY_FORMAT, "API-key format invalid.")
-    key = bank.keys.get(text)
-    if key is None:
-        raise RefusedError(REJECTED_KEY, "Invalid API-key, IP, or permissions for action.")
-    return key
+    raise RefusedError(REJECTED_KEY, "Invalid API-key, IP, or permissions for action.")
 
 
 def check_time(params: Mapping[str, Any], now_ms: int) -> None:
@@ -59,20 +62,14 @@ def check_time(params: Mapping[str, Any], now_ms: int) -> None:
 
 def sorted_payload(params: Mapping[str, Any]) -> bytes:
     """What a WebSocket API request signs: its parameters but the signature, sorted by name."""
-    pairs = [
-        f"{name}={value if value.__class__ is str else _text(value)}"
-        for name, value in sorted(params.items())
-        if name != "signature"
-    ]
+    pairs = []
+    for name in sorted(params):
+        value = params[name]
+        if value is True or value is False:
+            value = "true" if value else "false"
+        if name != "signature":
+            pairs.append(f"{name}={value}")
     return "&".join(pairs).encode()
-
-
-def _text(value: Any) -> str:
-    if value is True:
-        return "true"
-    if value is False:
-        return "false"
-    return str(value)
 
 
 def check_signature(key: ApiKey, payload: bytes, signature: str | None) -> None:
@@ -83,9 +80,22 @@ def check_signature(key: ApiKey, payload: bytes, signature: str | None) -> None:
         if not _is_ed25519(key.public, payload, signature):
             raise RefusedError(BAD_SIGNATURE, "Signature for this request is not valid.")
         return
-    expected = hmac.digest(key.secret, payload, "sha256").hex()
-    if not hmac.compare_digest(expected.encode(), signature.lower().encode()):
+    if not hmac.compare_digest(_hmac_hex(key.secret, payload), signature.lower().encode()):
         raise RefusedError(BAD_SIGNATURE, "Signature for this request is not valid.")
+
+
+def _hmac_hex(secret: bytes, payload: bytes) -> bytes:
+    """HMAC-SHA256 (RFC 2104) from the two hashes that have taken in the key already: half the time of `hmac.digest`."""
+    keyed = _keyed.get(secret)
+    if keyed is None:
+        block = (secret if len(secret) <= 64 else hashlib.sha256(secret).digest()).ljust(64, b"\0")
+        keyed = tuple(hashlib.sha256(bytes(byte ^ pad for byte in block)) for pad in (0x36, 0x5C))
+        _keyed[secret] = keyed
+    inner, outer = keyed[0].copy(), keyed[1].copy()
+    inner.update(payload)
+    outer.update(inner.digest())
+    hex_text: str = outer.hexdigest()
+    return hex_text.encode()
 
 
 def _is_ed25519(public: bytes, payload: bytes, signature: str) -> bool:

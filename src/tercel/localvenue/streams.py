@@ -50,6 +50,8 @@ class PublicStreams:
         self._quote: dict[str, tuple[int, int, int, int]] = {}
         self._aggregate: dict[str, list[PublicTrade]] = {}
         self._aggregate_id: dict[str, int] = dict.fromkeys(markets, 0)
+        #: Names of streams that are looked for at every change of a book.
+        self._quote_names = {symbol: f"{symbol.lower()}@bookTicker" for symbol in markets}
 
     # --- subscriptions --------------------------------------------------------------------------------------------
 
@@ -182,7 +184,7 @@ class PublicStreams:
         listed, book = market.listed, market.book
         if listed.name in self._aggregate:
             self._flush(market)
-        name = f"{listed.name.lower()}@bookTicker"
+        name = self._quote_names[listed.name]
         if name not in self._subscribers:
             return
         quote = (book.bid, book.bids.get(book.bid, 0), book.ask, book.asks.get(book.ask, 0))

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from tercel.errors import ConfigError
-from tercel.localvenue.numbers import E8, text_e8
+from tercel.localvenue.numbers import E8, parse_e8, text_e8
 from tercel.localvenue.refusals import filter_failure
 from tercel.model.instrument import Instrument
 from tercel.sim.market import MarketModel
@@ -108,6 +108,9 @@ class Listed:
         #: Texts of numbers that were asked for before: most of what is said repeats.
         self._prices: dict[int, str] = {}
         self._qtys: dict[int, str] = {}
+        #: And numbers of texts that were good before.
+        self._ticks: dict[str, int] = {}
+        self._lots: dict[str, int] = {}
 
     def price(self, ticks: int) -> str:
         """Ticks as text."""
@@ -134,14 +137,39 @@ class Listed:
             raise filter_failure("PRICE_FILTER")
         return ticks
 
-    def lots(self, qty_e8: int, *, is_market: bool = False) -> int:
+    def lots(self, qty_e8: int) -> int:
         """A quantity on the grid and within its limits, else RefusedError."""
         lots, off = divmod(qty_e8, self.lot_e8)
         if off or not 1 <= lots <= self.rules.qty_max_lots:
             raise filter_failure("LOT_SIZE")
-        if is_market and lots > self.rules.market_qty_max_lots:
-            raise filter_failure("MARKET_LOT_SIZE")
         return lots
+
+    def read_price(self, text: str, name: str = "price") -> int:
+        """`ticks` of a parameter's text."""
+        ticks = self._ticks.get(text)
+        if ticks is None:
+            ticks = self.ticks(parse_e8(text, name))
+            if len(self._ticks) >= _TEXTS_KEPT:
+                self._ticks.clear()
+            self._ticks[text] = ticks
+        return ticks
+
+    def read_qty(self, text: str, name: str = "quantity", *, is_market: bool = False) -> int:
+        """`lots` of a parameter's text."""
+        lots = self._lots.get(text)
+        if lots is None:
+            lots = self.lots(parse_e8(text, name))
+            if len(self._lots) >= _TEXTS_KEPT:
+                self._lots.clear()
+            self._lots[text] = lots
+        if is_market:
+            self.check_market_lots(lots)
+        return lots
+
+    def check_market_lots(self, lots: int) -> None:
+        """Refuse a market order that is too large."""
+        if lots > self.rules.market_qty_max_lots:
+            raise filter_failure("MARKET_LOT_SIZE")
 
     def check_price_band(self, side: int, ticks: int, mean_ticks: int) -> None:
         """Refuse a price too far from the mean price."""

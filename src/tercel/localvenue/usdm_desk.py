@@ -14,7 +14,7 @@ from tercel.localvenue.accounts import Account
 from tercel.localvenue.desk import Desk
 from tercel.localvenue.markets import Market
 from tercel.localvenue.matching import Happening
-from tercel.localvenue.numbers import E8, parse_e8
+from tercel.localvenue.numbers import E8
 from tercel.localvenue.orders import SIDES, NewOrder, Order, check_client_id, read_stp, required
 from tercel.localvenue.refusals import (
     BAD_PARAM,
@@ -146,7 +146,7 @@ class UsdmDesk(Desk):
         bank = self.bank
         bank.fees[listed.quote] = bank.fees.get(listed.quote, 0) + fee
         bank.outside[listed.quote] = bank.outside.get(listed.quote, 0) - profit
-        self.touch(order, listed.quote)
+        self.touch(account, listed.quote)
         return fee, listed.quote, profit
 
     def happen(self, market: Market, happenings: list[Happening], *, is_own_act: bool = False) -> None:
@@ -204,14 +204,14 @@ def read_usdm_order(params: Mapping[str, Any], listed: Listed, default_stp: int)
     if str(params.get("positionSide", "BOTH")) != "BOTH":
         raise RefusedError(-4061, "Order's position side does not match user's setting.")
     new = NewOrder(listed, side, type)
-    new.lots = listed.lots(parse_e8(required(params, "quantity"), "quantity"), is_market=type == "MARKET")
+    new.lots = listed.read_qty(required(params, "quantity"), is_market=type == "MARKET")
     new.is_reduce_only = str(params.get("reduceOnly", "false")).lower() == "true"
     new.tif = "GTC"
     if type == "LIMIT":
         new.tif = required(params, "timeInForce")
         if new.tif not in _TIFS:
             raise RefusedError(BAD_TIF, "Invalid timeInForce.")
-        new.px = listed.ticks(parse_e8(required(params, "price"), "price"))
+        new.px = listed.read_price(required(params, "price"))
         if not new.is_reduce_only:
             listed.check_notional(new.px, new.lots)
     elif params.get("price") is not None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from tercel.localvenue import usdm_reports as reports
 from tercel.localvenue.calls import Call, LostAnswerError
-from tercel.localvenue.numbers import parse_e8, text_e8
+from tercel.localvenue.numbers import text_e8
 from tercel.localvenue.order_operations import wanted_order
 from tercel.localvenue.orders import SIDES, required
 from tercel.localvenue.refusals import BAD_LISTEN_KEY, CANCEL_REJECTED, NO_SUCH_ORDER, TIMEOUT, RefusedError, missing
@@ -116,8 +116,8 @@ def modify(call: Call) -> Any:
     order, market = wanted_order(call, NO_SUCH_ORDER), call.market()
     if SIDES.get(required(call.params, "side")) != order.side:
         raise missing("side")
-    px = market.listed.ticks(parse_e8(call.text("price"), "price"))
-    lots = market.listed.lots(parse_e8(call.text("quantity"), "quantity"))
+    px = market.listed.read_price(call.text("price"))
+    lots = market.listed.read_qty(call.text("quantity"))
     return reports.order_body(_desk(call).modify(order, market, px, lots, call.now_ns))
 
 

@@ -33,10 +33,18 @@ class UserStreams:
         self._send = send
         self._new_key = new_key
         self._keys: dict[str, _ListenKey] = {}
-        self._key_of_conn: dict[Hashable, str] = {}
         #: Per account the (connection, subscription id) pairs of the WebSocket API.
         self._subscriptions: dict[int, dict[tuple[Hashable, int], None]] = {}
         self._next_id: dict[Hashable, int] = {}
+        #: Accounts that somebody listens to, each with the number of listeners: asked several times for every order.
+        self._n_listeners: dict[int, int] = {}
+
+    def _count(self, account: int, change: int) -> None:
+        n = self._n_listeners.get(account, 0) + change
+        if n > 0:
+            self._n_listeners[account] = n
+        else:
+            self._n_listeners.pop(account, None)
 
     # --- listen keys ----------------------------------------------------------------------------------------------
 
@@ -68,6 +76,7 @@ class UserStreams:
         """End a listen key; its connections, which are to be closed."""
         key = self._known(text, now_ms)
         del self._keys[text]
+        self._count(key.account, -len(key.conns))
         return list(key.conns)
 
     def expire(self, now_ms: int) -> list[Hashable]:
@@ -75,6 +84,7 @@ class UserStreams:
         ended: list[Hashable] = []
         for text in [text for text, key in self._keys.items() if key.expires_ms <= now_ms]:
             key = self._keys.pop(text)
+            self._count(key.account, -len(key.conns))
             for conn in key.conns:
                 self._send(conn, _encode({"e": "listenKeyExpired", "E": now_ms, "listenKey": text}))
                 ended.append(conn)
@@ -85,8 +95,9 @@ class UserStreams:
         key = self._keys.get(text)
         if key is None or key.expires_ms <= now_ms:
             return False
+        if conn not in key.conns:
+            self._count(key.account, 1)
         key.conns[conn] = is_combined
-        self._key_of_conn[conn] = text
         return True
 
     # --- subscriptions of the WebSocket API -----------------------------------------------------------------------
@@ -96,13 +107,15 @@ class UserStreams:
         number = self._next_id.get(conn, 0)
         self._next_id[conn] = number + 1
         self._subscriptions.setdefault(account, {})[(conn, number)] = None
+        self._count(account, 1)
         return number
 
     def unsubscribe(self, conn: Hashable, number: int | None) -> None:
         """End one subscription of the connection, or all."""
-        for pairs in self._subscriptions.values():
+        for account, pairs in self._subscriptions.items():
             for pair in [pair for pair in pairs if pair[0] == conn and number in (None, pair[1])]:
                 del pairs[pair]
+                self._count(account, -1)
 
     def subscriptions(self, conn: Hashable) -> list[int]:
         """The connection's subscription ids."""
@@ -112,24 +125,23 @@ class UserStreams:
         """The connection is gone."""
         self.unsubscribe(conn, None)
         self._next_id.pop(conn, None)
-        text = self._key_of_conn.pop(conn, None)
-        if text is not None and text in self._keys:
-            self._keys[text].conns.pop(conn, None)
+        for key in self._keys.values():
+            if conn in key.conns:
+                del key.conns[conn]
+                self._count(key.account, -1)
 
     def forget(self) -> None:
         """All listen keys and subscriptions are lost, as after a restart."""
         self._keys.clear()
-        self._key_of_conn.clear()
         self._subscriptions.clear()
         self._next_id.clear()
+        self._n_listeners.clear()
 
     # --- events ---------------------------------------------------------------------------------------------------
 
     def has(self, account: int) -> bool:
         """Whether somebody listens to the account."""
-        if self._subscriptions.get(account):
-            return True
-        return any(key.account == account and key.conns for key in self._keys.values())
+        return account in self._n_listeners
 
     def publish(self, account: int, event: dict[str, Any], times: int = 1) -> None:
         """Send an event of the account to everybody who listens."""

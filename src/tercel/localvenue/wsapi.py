@@ -94,11 +94,10 @@ def answer_message(
         if refused.retry_after_s:
             refused.data = {"serverTime": now_ms, "retryAfter": now_ms + 1000 * refused.retry_after_s}
         answer = {"id": request_id, "status": refused.status, "error": refused.body()}
-    data = _encode(answer)
     if session.says_limits:
         used = venue.limits.usage_json(session.caller, key.account if key else None, now_ms)
-        data = data[:-1] + b',"rateLimits":' + used + b"}"
-    venue.send(conn, data)
+        answer["rateLimits"] = msgspec.Raw(used)
+    venue.send(conn, _encode(answer))
 
 
 def _who(venue: LocalVenue, session: Session, security: int, params: Mapping[str, Any], now_ms: int) -> ApiKey:
@@ -111,12 +110,17 @@ def _who(venue: LocalVenue, session: Session, security: int, params: Mapping[str
     else:
         key = known_key(venue.bank, None if stated is None else str(stated))
         if security != KEY:
-            check_time(params, now_ms)
-            signature = params.get("signature")
-            check_signature(key, sorted_payload(params), None if signature is None else str(signature))
+            _check_signed(key, params, now_ms)
     if security == TRADE and not key.can_trade:
         raise RefusedError(REJECTED_KEY, "Invalid API-key, IP, or permissions for action.")
     return key
+
+
+def _check_signed(key: ApiKey, params: Mapping[str, Any], now_ms: int) -> None:
+    """Refuse a request that is not in time, or not signed by the key."""
+    check_time(params, now_ms)
+    signature = params.get("signature")
+    check_signature(key, sorted_payload(params), None if signature is None else str(signature))
 
 
 def _status(venue: LocalVenue, session: Session, now_ms: int) -> dict[str, Any]:
@@ -129,11 +133,10 @@ def _status(venue: LocalVenue, session: Session, now_ms: int) -> dict[str, Any]:
 
 def _logon(venue: LocalVenue, conn: Hashable, session: Session, params: Mapping[str, Any], now_ms: int) -> Any:
     key = known_key(venue.bank, None if params.get("apiKey") is None else str(params["apiKey"]))
-    check_time(params, now_ms)
-    signature = params.get("signature")
     if not key.public:
+        check_time(params, now_ms)
         raise RefusedError(BAD_SIGNATURE, "session.logon is only possible with Ed25519 keys.")
-    check_signature(key, sorted_payload(params), None if signature is None else str(signature))
+    _check_signed(key, params, now_ms)
     session.key, session.authorized_ms = key, now_ms
     return _status(venue, session, now_ms)
 
@@ -159,9 +162,7 @@ def _subscribe_signed(
     if params.get("apiKey") is None:
         raise missing("apiKey")
     key = known_key(venue.bank, str(params["apiKey"]))
-    check_time(params, now_ms)
-    signature = params.get("signature")
-    check_signature(key, sorted_payload(params), None if signature is None else str(signature))
+    _check_signed(key, params, now_ms)
     return {"subscriptionId": venue.users.subscribe(conn, key.account)}
 
 

@@ -6,14 +6,17 @@ foreign orders the rows are those of any other division of the same time.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+import struct
+from typing import NamedTuple
+
+import numpy as np
 
 from tercel.jit import address_of
-from tercel.model.events import event_rows
+from tercel.model.events import EVENT, event_rows
 from tercel.sim.market import Market, MarketModel
 from tercel.sim.market_flow import market_run
 from tercel.sim.market_foreign import market_cancel, market_reduce, market_submit
-from tercel.sim.market_state import FOREIGN_ID
+from tercel.sim.market_state import FOREIGN_ID, MARKET_STATE
 
 __all__ = ["FOREIGN_ID", "OpenMarket", "Row", "Submitted"]
 
@@ -21,6 +24,9 @@ __all__ = ["FOREIGN_ID", "OpenMarket", "Row", "Submitted"]
 Row = tuple[int, int, int, int, int, int, int, int, int, int, int, int]
 
 _ROOM = 1 << 14
+#: EVENT as `struct` writes it: the same fields in the same places.
+_CODES = {"i1": "b", "i2": "h", "i8": "q"}
+_UNPACK = struct.Struct("=" + "".join(_CODES[EVENT[name].str[1:]] for name in EVENT.names or ())).iter_unpack
 
 
 class Submitted(NamedTuple):
@@ -39,10 +45,18 @@ class OpenMarket(Market):
         self._state["hold"] = 1
         self._out = event_rows(_ROOM)
         self._out_at = address_of(self._out)
+        # Reading rows and fields as plain memory takes a third of what numpy's records take.
+        self._out_bytes = self._out.view(np.uint8).data
+        self._word_at = {name: int(MARKET_STATE.fields[name][1]) // 8 for name in ("left", "outcome")}  # type: ignore[index]
 
     def _rows(self, n: int) -> list[Row]:
-        rows: list[Row] = self._out[:n].tolist()
-        return rows
+        if n == 0:
+            return []
+        return list(_UNPACK(self._out_bytes[: n * EVENT.itemsize]))  # type: ignore[arg-type]
+
+    def _word(self, name: str) -> int:
+        """A whole number of the market's state."""
+        return int(self.memory.item(self._word_at[name]))
 
     def run(self, ts_end_ns: int) -> list[Row]:
         """Everything the simulated participants do before `ts_end_ns`, and the fills of foreign orders it brings."""
@@ -63,8 +77,7 @@ class OpenMarket(Market):
         n = market_submit.call(
             self.address, self._out_at, _ROOM, order_id, owner, side, limit_px, qty, rule, stp, ts_ns
         )
-        state: Any = self._state
-        return Submitted(self._rows(n), int(state["outcome"]), int(state["left"]))
+        return Submitted(self._rows(n), self._word("outcome"), self._word("left"))
 
     def cancel(self, order_id: int, ts_ns: int) -> list[Row] | None:
         """Take a foreign order out; None when it does not rest."""
