@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+from typing import ClassVar
 
 import pytest
 
@@ -63,7 +65,23 @@ class Hearing(Crosser):
         self.n_heard += 1
 
 
-def test_signals_and_crashes_beside_a_session_that_trades(tmp_path):
+class Blocking(tc.Actor):
+    """Keeps the thread it runs in until the test lets it go; tells which one that was."""
+
+    blocked, release = threading.Event(), threading.Event()
+    threads: ClassVar[set[str]] = set()
+
+    async def on_market(self, event) -> None:
+        self.threads.add(threading.current_thread().name)
+        self.blocked.set()
+        self.release.wait()
+
+
+in_both = pytest.mark.parametrize("actors_in", ["loop", "thread"])
+
+
+@in_both
+def test_signals_and_crashes_beside_a_session_that_trades(tmp_path, actors_in):
     async def main() -> SessionReport:
         actors = [
             ActorPlan(name="caller", factory=Caller, config=2.0),
@@ -73,7 +91,8 @@ def test_signals_and_crashes_beside_a_session_that_trades(tmp_path):
             ActorPlan(name="stubborn", factory=Stubborn),
         ]
         async with VenueServer(coin_venue()) as server:
-            session = LiveSession(coin_plan(server, tmp_path, Hearing(), actors=actors, stop_s=6.0))
+            plan = coin_plan(server, tmp_path, Hearing(), actors=actors, actors_in=actors_in, stop_s=6.0)
+            session = LiveSession(plan)
             living = asyncio.create_task(session.run())
 
             def heard() -> bool:
@@ -100,14 +119,15 @@ def test_signals_and_crashes_beside_a_session_that_trades(tmp_path):
     assert int((journaled["kind"] == SIGNAL).sum()) == report.actors.signals["caller"].n_sent > 0
 
 
-def test_a_pipeline_that_breaks_ends_the_session_in_order(tmp_path, monkeypatch):
+@in_both
+def test_a_pipeline_that_breaks_ends_the_session_in_order(tmp_path, monkeypatch, actors_in):
     def broken(self, rows):
         raise RuntimeError("the pipeline is broken")
 
     async def main() -> SessionReport:
         async with VenueServer(coin_venue()) as server:
             actors = [ActorPlan(name="caller", factory=Caller)]
-            session = LiveSession(coin_plan(server, tmp_path, Crosser(), actors=actors))
+            session = LiveSession(coin_plan(server, tmp_path, Crosser(), actors=actors, actors_in=actors_in))
             living = asyncio.create_task(session.run())
             account = server.venue.bank.accounts[1]
             await until(lambda: server.venue.desk.open_orders(account, None) != [], "an open order", living)
@@ -121,11 +141,41 @@ def test_a_pipeline_that_breaks_ends_the_session_in_order(tmp_path, monkeypatch)
     assert "the pipeline is broken" in report.why
 
 
-def test_actors_that_cannot_be_keep_the_session_from_starting(tmp_path):
+@in_both
+def test_actors_that_cannot_be_keep_the_session_from_starting(tmp_path, actors_in):
     async def main() -> None:
         async with VenueServer(coin_venue()) as server:
             twice = [ActorPlan(name="a", factory=Caller), ActorPlan(name="a", factory=Caller)]
             with pytest.raises(ConfigError, match="named 'a' is running already"):
-                await LiveSession(coin_plan(server, tmp_path, Crosser(), actors=twice)).run()
+                await LiveSession(coin_plan(server, tmp_path, Crosser(), actors=twice, actors_in=actors_in)).run()
+            assert "tercel-actors" not in {thread.name for thread in threading.enumerate()}
 
     run(main())
+
+
+def test_an_actor_that_blocks_its_thread_holds_up_no_session(tmp_path):
+    async def main() -> SessionReport:
+        async with VenueServer(coin_venue()) as server:
+            actors = [ActorPlan(name="blocking", factory=Blocking)]
+            plan = coin_plan(server, tmp_path, Crosser(), actors=actors, actors_in="thread", stop_s=6.0)
+            session = LiveSession(plan)
+            living = asyncio.create_task(session.run())
+            await until(Blocking.blocked.is_set, "the actor to block", living)
+            n_fills = session.look().n_fills
+            await until(lambda: session.look().n_fills >= n_fills + 3, "trading to go on", living)
+            status = await asyncio.to_thread(ask_session, tmp_path, "status")
+            (one,) = status["actors"]["actors"]
+            assert one["busy_ns"] > 0
+            session.stop("enough")
+            report = await living
+            assert server.venue.desk.open_orders(server.venue.bank.accounts[1], None) == []
+            return report
+
+    try:
+        report = run(main())
+    finally:
+        Blocking.release.set()
+    assert report.error is None
+    assert report.why == "enough"
+    assert report.actors is not None
+    assert Blocking.threads == {"tercel-actors"}

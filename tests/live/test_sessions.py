@@ -353,6 +353,13 @@ def test_a_warm_up_and_actors_from_the_configuration(venue, tmp_path):
     assert n_taped > 0
     assert int(retold.engine.state(1)["seen"]) == n_taped + n_own
 
+    apart = ran(tmp_path, "paper", config, "--fresh", "--actors-in", "thread", "--duration", "4s", "--json")
+    assert apart.returncode == 0, apart.stderr
+    told = json.loads(apart.stdout)
+    assert told["actors"]["signals"]["Momentum"]["n_sent"] > 0
+    assert told["end"]["n_fills"] > 0
+    assert retell(tmp_path / "session").same
+
     again = ran(tmp_path, "paper", config, "--warm-up", "none.tape", "--duration", "1s")
     assert again.returncode != 0
     assert "none.tape" in again.stderr

@@ -47,6 +47,8 @@ def add_session_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--warm-up", metavar="FILE.tape", help="what the strategies see before the session begins")
     parser.add_argument("--actor", action="append", default=[], metavar="SPEC", dest="actors",
                         help="an actor, path/to/file.py:Class or package.module:Class;\nrepeatable")  # fmt: skip
+    parser.add_argument("--actors-in", choices=("loop", "thread"), help="the session's own loop, where an actor that\n"
+                        "computes holds up the session, or a thread of theirs\n(default: loop)")  # fmt: skip
     parser.add_argument("--core", type=int, metavar="N", help="the core of the processor on which the thread runs\n"
                         "that trades; the process's other threads stay off it")  # fmt: skip
     parser.add_argument("--busy-poll", action="store_true", help="never sleep while waiting for messages; only with a\n"
@@ -94,6 +96,8 @@ def _wishes(options: argparse.Namespace) -> dict[str, Any]:
         found["core"] = options.core
     if options.busy_poll:
         found["busy_poll"] = True
+    if options.actors_in:
+        found["actors_in"] = options.actors_in
     return found
 
 

@@ -166,7 +166,7 @@ class Actor(RuntimeActor):
 
     kinds, instruments: the rows it receives; instruments by the engine's index, None for all. A handler that computes
     long without awaiting holds up the whole loop: give such work to `self.offload`, or the actors a thread of their
-    own (`ActorThread`).
+    own (`actors_in = "thread"`).
     """
 
     kinds: tuple[int, ...] = DEFAULT_KINDS

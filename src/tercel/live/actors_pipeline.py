@@ -9,7 +9,7 @@
 | everybody | views, logs | `bus` | 1,000 events; a slow subscriber is told |
 
 Orders pass through no queue: they leave in the call that made them. `publish` and the sink are the driver's two ends;
-`publish` costs two slice copies and waits for nobody. Used by the live driver's shell and by `actors_thread`.
+`publish` costs two slice copies and waits for nobody. Used by `acting` and by `actors_thread`.
 """
 
 from __future__ import annotations
@@ -163,6 +163,11 @@ class Pipeline:
         if self.market.is_open:
             self.market.send(rows)
 
+    def note_lost(self, n: int) -> None:
+        """Tell the actors of `n` rows that were lost before they could be published."""
+        for member in self._members.values():
+            member.managed.mailbox.note_lost(n)
+
     async def stop(self, deadline_s: float) -> bool:
         """Stop the actors, hand over what they sent, end. Returns whether every actor ended by itself."""
         is_clean = await self._supervisor.stop(deadline_s)
@@ -180,7 +185,7 @@ class Pipeline:
         return is_clean
 
     def report(self) -> PipelineReport:
-        """How everything stands."""
+        """How everything stands. Only looks, so any thread may ask."""
         return PipelineReport(
             n_rows=self.market.n_sent,
             n_rows_missed=self._rows.n_missed,
@@ -296,8 +301,7 @@ class Pipeline:
             except ChannelClosedError:
                 return
             if batch.n_missed:
-                for member in self._members.values():
-                    member.managed.mailbox.note_lost(batch.n_missed)
+                self.note_lost(batch.n_missed)
             kinds = batch.rows["kind"]
             if self._standing is not None and (batch.n_missed or kinds.max() >= ACK):
                 self.portfolio.set(self._standing())

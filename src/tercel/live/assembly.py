@@ -252,6 +252,7 @@ async def plan_session(
         directory=directory,
         limits=engine_limits(settings, instruments),
         actors=actors,
+        actors_in=settings.session.actors_in,
         taps=taps,
         sync=Sync(every_ms=settings.session.sync_ms, on_order=settings.session.sync_on_order),
         snapshot_every_s=settings.session.snapshot_every_s,

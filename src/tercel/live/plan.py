@@ -8,7 +8,7 @@ from __future__ import annotations
 import ssl as tls
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 import numpy as np
@@ -48,8 +48,9 @@ class SessionPlan(msgspec.Struct, frozen=True, kw_only=True):
 
     strategies, instruments, limits, capacity, jit: of the engine. connections: each names its instruments by their
     index in `instruments`; those on paper are given the positions that the engine has recovered. directory: where
-    journal, control socket and halt file lie; made when it is not there. actors: the tier in async Python. taps: called
-    with (rows, now_ns) after the engine has seen rows; quick, and keeping no view. sync: how durable the journal is.
+    journal, control socket and halt file lie; made when it is not there. actors: the tier in async Python. actors_in:
+    the session's own loop, where an actor that computes holds up the session, or a thread of theirs. taps: called with
+    (rows, now_ns) after the engine has seen rows; quick, and keeping no view. sync: how durable the journal is.
     options: how patient the session is. warm_up: (n,) EVENT rows that the strategies see before the session begins,
     without an order leaving; their times must lie in the past. is_anew: begin with an empty engine although the journal
     holds a run that could be recovered. adopt_at: index of an instrument that no fill was ever counted of -> the price
@@ -71,6 +72,7 @@ class SessionPlan(msgspec.Struct, frozen=True, kw_only=True):
     capacity: Capacity | None = None
     jit: bool = True
     actors: Sequence[ActorPlan] = ()
+    actors_in: Literal["loop", "thread"] = "loop"
     taps: Sequence[Callable[[np.ndarray, int], None]] = ()
     sync: Sync | None = None
     options: LiveOptions | None = None

@@ -23,7 +23,7 @@ from tercel.engine.engine import Engine
 from tercel.engine.recovery import Recovered, begin_run, header_of, recover
 from tercel.errors import ConfigError, TercelError
 from tercel.jit import ENTRIES, n_compilations
-from tercel.live.acting import Acting
+from tercel.live.acting import Acting, ActingApart
 from tercel.live.actors_pipeline import PipelineReport
 from tercel.live.control import ControlServer, check_halt, halt_file
 from tercel.live.driver import LiveCore
@@ -266,7 +266,8 @@ class LiveSession:
             on_sent=recent.took, tell=self._tell,
         )  # fmt: skip
         self._snapshots = Snapshots(core, journal, self.clock, plan.snapshot_every_s)
-        self._acting = acting = Acting(plan.actors, engine, self.inject, self.clock, shell.fail)
+        home = ActingApart if plan.actors_in == "thread" else Acting
+        self._acting = acting = home(plan.actors, engine, self.inject, self.clock, shell.fail)
         shell.after.extend(acting.after)
         core.flow.taps += acting.taps
         kept_s = min(_SHARE * plan.stop_s, _SHARE_MAX_S)

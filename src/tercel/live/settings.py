@@ -49,7 +49,8 @@ class SessionSettings(_Table, frozen=True, kw_only=True):
     start only. stop_s: how long an end may take. answer_s: after which an unanswered order is asked about. warm_up: a
     tape that the strategies see before the session begins, "" for none. core: of the processor, where the thread runs
     that trades, apart from the others. busy_poll: that thread never sleeps while it waits for messages; only for a core
-    that nothing else uses.
+    that nothing else uses. actors_in: "loop", where an actor that computes holds up the session, or "thread", one for
+    all of them.
     """
 
     name: str = "session"
@@ -62,6 +63,7 @@ class SessionSettings(_Table, frozen=True, kw_only=True):
     warm_up: str = ""
     core: int | None = None
     busy_poll: bool = False
+    actors_in: Literal["loop", "thread"] = "loop"
 
 
 class VenueSettings(_Table, frozen=True, kw_only=True):

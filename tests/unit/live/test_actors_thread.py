@@ -90,6 +90,65 @@ def test_an_actor_that_blocks_its_thread_does_not_block_the_driver():
     run(main())
 
 
+def test_rows_lost_on_the_way_are_told_and_the_portfolio_is_never_older_than_the_rows():
+    blocked, release, done = threading.Event(), threading.Event(), threading.Event()
+    heard: list[tuple[float, int]] = []
+
+    class Hears(Actor):
+        async def on_market(self, event):
+            heard.append((event.price, self.portfolio.n_fills))
+            if len(heard) == 2:
+                done.set()
+            blocked.set()
+            release.wait()
+
+    async def main():
+        actors = ActorThread([UNIT], lambda rows: None)
+        await actors.start()
+        await actors.call(lambda pipeline: pipeline.add("hears", Hears))
+        actors.publish(trades(1))
+        await asyncio.get_running_loop().run_in_executor(None, blocked.wait)
+        actors.set_portfolio(Portfolio(n_fills=1))
+        actors.set_portfolio(Portfolio(n_fills=2))
+        actors.publish_bytes(trades(2).tobytes())
+        actors.publish(trades(*range(1, MARKET_DATA_MAX + 1)))
+        report = actors.report()
+        assert report is not None
+        assert (report.n_rows, report.n_rows_missed) == (1 + MARKET_DATA_MAX, MARKET_DATA_MAX)
+        release.set()
+        await asyncio.get_running_loop().run_in_executor(None, done.wait)
+        assert await actors.stop(5.0)
+        assert actors.report().actors[0].n_dropped == MARKET_DATA_MAX
+        assert heard == [(1.0, 0), (2.0, 2)]
+
+    run(main())
+
+
+def test_a_pipeline_that_breaks_later_is_told_at_home():
+    async def main():
+        home = threading.current_thread()
+        told, broke = [], asyncio.Event()
+
+        def fail(error):
+            assert threading.current_thread() is home
+            told.append(error)
+            broke.set()
+
+        actors = ActorThread([UNIT], lambda rows: None, fail=fail)
+        await actors.start()
+        await actors.call(lambda pipeline: pipeline.add("echo", Echo))
+        unknown = trades(1)
+        unknown["instrument"] = 7
+        actors.publish(unknown)
+        await broke.wait()
+        assert [type(error) for error in told] == [IndexError]
+        actors.publish(trades(1))
+        await actors.stop(1.0)
+        assert not actors.is_alive
+
+    run(main())
+
+
 def test_what_breaks_the_pipeline_is_raised_at_the_driver():
     async def main():
         with pytest.raises(tc.TercelError, match="one venue and symbol"):

@@ -21,6 +21,7 @@ sync_ms = 5
 stop_s = 10
 core = 1
 busy_poll = true
+actors_in = "thread"
 
 [venues.binance]
 market = "usdm"
@@ -56,7 +57,7 @@ def test_a_whole_configuration(tmp_path):
     path.write_text(WHOLE)
     settings = load_settings(path)
     assert settings.session.name == "night"
-    assert (settings.session.core, settings.session.busy_poll) == (1, True)
+    assert (settings.session.core, settings.session.busy_poll, settings.session.actors_in) == (1, True, "thread")
     assert settings.place(settings.session.directory) == tmp_path / "j"
     assert [settings.limits_of(i).position_max for i in (0, 1)] == [0.1, 2]
     assert settings.strategies[0].assignments() == ["qty=0.02", "every_ms=50", "fast.span=20"]
