@@ -113,9 +113,14 @@ class DiskLedger:
         self._journal.snapshot(engine.snapshot(), seq=engine.seq)
 
     def cut(self) -> None:
-        """The process died: nothing is closed, but the system takes the lock back."""
-        assert self._journal is not None
-        self._journal._lock.release()
+        """The process died: nothing is synced or cut to its size, but the system takes files and lock back."""
+        journal = self._journal
+        if journal is None:
+            return
+        journal._lock.release()
+        for segment in (journal._segment, *journal._full, journal._spare):
+            if segment is not None:
+                segment.close()
 
     def _rows(self) -> np.ndarray:
         pieces = [piece for run in self.runs for piece in open_journal(self._path, run).pieces(0)]
