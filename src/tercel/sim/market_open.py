@@ -28,6 +28,12 @@ _ROOM = 1 << 14
 _CODES = {"i1": "b", "i2": "h", "i8": "q"}
 _UNPACK = struct.Struct("=" + "".join(_CODES[EVENT[name].str[1:]] for name in EVENT.names or ())).iter_unpack
 
+#: Places of whole numbers of MARKET_STATE, as words of the block.
+_HELD, _HELD_TS, _ENDED, _OUTCOME, _LEFT = (
+    int(MARKET_STATE.fields[name][1]) // 8  # type: ignore[index]
+    for name in ("held", "held_ts", "ended", "outcome", "left")
+)
+
 
 class Submitted(NamedTuple):
     """What a submitted order did: rows, `market_foreign.OUTCOME_*`, lots left untraded."""
@@ -47,25 +53,20 @@ class OpenMarket(Market):
         self._out_at = address_of(self._out)
         # Reading rows and fields as plain memory takes a third of what numpy's records take.
         self._out_bytes = self._out.view(np.uint8).data
-        self._word_at = {name: int(MARKET_STATE.fields[name][1]) // 8 for name in ("left", "outcome")}  # type: ignore[index]
 
     def _rows(self, n: int) -> list[Row]:
         if n == 0:
             return []
         return list(_UNPACK(self._out_bytes[: n * EVENT.itemsize]))  # type: ignore[arg-type]
 
-    def _word(self, name: str) -> int:
-        """A whole number of the market's state."""
-        return int(self.memory.item(self._word_at[name]))
-
     def run(self, ts_end_ns: int) -> list[Row]:
         """Everything the simulated participants do before `ts_end_ns`, and the fills of foreign orders it brings."""
-        state = self._state
+        memory = self.memory
         found: list[Row] = []
-        if state["held"] and state["held_ts"] >= ts_end_ns:
+        if memory.item(_HELD) and memory.item(_HELD_TS) >= ts_end_ns:
             return found
-        state["ended"] = 0
-        while not state["ended"]:
+        memory[_ENDED] = 0
+        while not memory.item(_ENDED):
             n = market_run.call(self.address, self._out_at, _ROOM, _ROOM, ts_end_ns)
             found += self._rows(n)
         return found
@@ -77,7 +78,7 @@ class OpenMarket(Market):
         n = market_submit.call(
             self.address, self._out_at, _ROOM, order_id, owner, side, limit_px, qty, rule, stp, ts_ns
         )
-        return Submitted(self._rows(n), self._word("outcome"), self._word("left"))
+        return Submitted(self._rows(n), int(self.memory.item(_OUTCOME)), int(self.memory.item(_LEFT)))
 
     def cancel(self, order_id: int, ts_ns: int) -> list[Row] | None:
         """Take a foreign order out; None when it does not rest."""
