@@ -7,6 +7,7 @@ what a table holds (`frames`). Called by the rest of `observe`.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from tercel.model.reasons import reason_name
 from tercel.model.runlog import RunLog
 
 __all__ = [
-    "ABSENT", "SIDE", "average_weights", "coded", "distinct_labels", "elapsed", "first_rows", "floats",
+    "ABSENT", "SIDE", "average_weights", "coded", "distinct_labels", "elapsed", "first_rows", "floats", "in_steps",
     "instrument_labels", "integers", "is_inverse", "last_rows", "mapped", "mark_prices", "named", "notionals",
     "order_index", "per_instrument", "prices", "quantities", "reasons", "scaled", "settlement_currency", "sides",
     "strategy_labels", "taken", "times",
@@ -130,18 +131,27 @@ def per_instrument(instruments: Sequence[Instrument], name: str) -> np.ndarray:
 def scaled(instrument: np.ndarray, counts: np.ndarray, steps: Sequence[Any]) -> np.ndarray:
     """(n,) float64: counts times the Decimal step of each row's instrument, rounded to the decimals of that step."""
     if len(steps) == 1 and not instrument.any():
-        return _rounded(counts, steps[0])
+        return in_steps(counts, steps[0])
     out = np.zeros(len(counts), np.float64)
     for i, step in enumerate(steps):
         mine = instrument == i
-        out[mine] = _rounded(counts[mine], step)
+        out[mine] = in_steps(counts[mine], step)
     return out
 
 
-def _rounded(counts: np.ndarray, step: Any) -> np.ndarray:
+def in_steps(counts: np.ndarray, step: Any) -> np.ndarray:
+    """(n,) float64: counts times a Decimal step, each the float nearest to the exact product."""
+    units, scale = _fraction(step)
+    # A whole number over a power of ten needs no rounding.
+    exact: np.ndarray = counts * units / scale if units != 1.0 else counts / scale
+    return exact
+
+
+@lru_cache(maxsize=1024)
+def _fraction(step: Any) -> tuple[float, float]:
+    """A Decimal step as a whole number over a power of ten."""
     decimals = max(0, -int(step.normalize().as_tuple().exponent))
-    rounded: np.ndarray = np.round(counts * float(step), decimals)
-    return rounded
+    return float(step.scaleb(decimals)), 10.0**decimals
 
 
 def _distinct(short: list[str], long: list[str]) -> list[str]:

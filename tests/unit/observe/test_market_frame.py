@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from decimal import Decimal
 
+import numpy as np
 import pytest
 
 from tercel.errors import DataError
@@ -25,8 +26,6 @@ def row(kind: int, i: int = 0, **fields: int):
 
 
 def test_every_kind_has_its_columns():
-    import numpy as np
-
     rows = np.concatenate([
         row(e.TRADE, side=e.SELL, px=600_001, qty=25, id=7),
         row(e.QUOTE, 1, px=40_000, qty=3, arg0=40_001, arg1=5, id=8),
@@ -55,3 +54,19 @@ def test_columns_without_a_use_are_left_out_and_no_row_is_no_error():
 def test_an_instrument_that_was_not_given_is_named():
     with pytest.raises(DataError, match="rows name instrument 1, but 1 were given"):
         market_frame(row(e.TRADE, 1), [BTC])
+
+
+def test_rows_of_one_kind_or_one_instrument_are_the_same_part_of_a_mixed_table():
+    rows = np.concatenate(
+        [row(kind, i, side=side, px=600_001 + n, qty=3 * n, id=n, arg0=n, arg1=2 * n)
+         for n, (kind, i, side) in enumerate(
+             (kind, i, side)
+             for kind in (e.LEVEL, e.TRADE, e.QUOTE, e.BAR, e.FUNDING) for i in (0, 1) for side in (e.BUY, e.SELL, 0)
+         )]
+    )  # fmt: skip
+    mixed = market_frame(rows, [BTC, ETH])
+    assert mixed["price"].to_list() == [float(int(r["px"]) * (BTC, ETH)[r["instrument"]].tick_size) for r in rows]
+    for mask in (rows["kind"] == e.LEVEL, rows["kind"] == e.QUOTE, rows["instrument"] == 1, np.zeros(len(rows), bool)):
+        part = market_frame(rows[mask], [BTC, ETH])
+        assert part.equals(mixed.filter(mask).select(part.columns))
+        assert part.schema == mixed.select(part.columns).schema
