@@ -1,8 +1,7 @@
 """Where Binance is and how to talk to it: addresses, keys, choices. Values only; secrets never show in a text.
 
-Addresses as published on developers.binance.com in November 2026: spot "General API Information" of REST, WebSocket API
-and streams; USD-M futures "General Info", "WebSocket API General Info" and "Websocket Market Streams", which routes
-book streams to /public, trades to /market and the user stream to /private. Called by `connection` and the drivers.
+Each address has its page of developers.binance.com beside it, and when that was read. Called by `connection` and the
+drivers.
 """
 
 from __future__ import annotations
@@ -86,10 +85,16 @@ class BinanceSettings(msgspec.Struct, frozen=True, kw_only=True):
 def mainnet(market: str) -> BinanceSettings:
     """The real venue: orders there are real."""
     if market == "spot":
+        # Spot, "General API Information" of the REST API and of the WebSocket API, "General WebSocket Streams
+        # information" (September 2026). The user stream comes by the WebSocket API: listen keys of spot ended in
+        # February 2026 (CHANGELOG, 2026-01-21).
         return BinanceSettings(
             market=market, rest="https://api.binance.com", streams="wss://stream.binance.com:9443",
             ws_api="wss://ws-api.binance.com:443/ws-api/v3",
         )  # fmt: skip
+    # USD-M futures, "General Info", "WebSocket API General Info", "User Data Streams" (September 2026) and "Important
+    # WebSocket Change Notice": books come by /public, trades by /market, the user stream by /private; the addresses
+    # without one of them stopped telling anything but books on 2026-04-23.
     return BinanceSettings(
         market=market, rest="https://fapi.binance.com", streams="wss://fstream.binance.com/public",
         trade_streams="wss://fstream.binance.com/market", user_streams="wss://fstream.binance.com/private",
@@ -100,14 +105,20 @@ def mainnet(market: str) -> BinanceSettings:
 def testnet(market: str) -> BinanceSettings:
     """The venue's test network: its own keys, play money."""
     if market == "spot":
+        # Spot Testnet, "General API Information", "General WebSocket API Information", "General WebSocket Streams
+        # information" (September 2026). Everything there is deleted about once a month.
         return BinanceSettings(
             market=market, rest="https://testnet.binance.vision", streams="wss://stream.testnet.binance.vision",
             ws_api="wss://ws-api.testnet.binance.vision/ws-api/v3",
         )  # fmt: skip
+    # USD-M futures, "General Info", Testnet API Information (2026-09-25): the test network is that of demo trading, and
+    # keys are made on demo.binance.com. Its streams are routed as the main ones are (options "General Info", 2026-06-30,
+    # which lists the three paths of the same host). The WebSocket API stands where it stood ("WebSocket API General
+    # Info", September 2026).
+    demo = "wss://demo-fstream.binance.com"
     return BinanceSettings(
-        market=market, rest="https://testnet.binancefuture.com", streams="wss://fstream.binancefuture.com",
-        user_streams="wss://fstream.binancefuture.com", ws_api="wss://testnet.binancefuture.com/ws-fapi/v1",
-        trades="aggTrade",
+        market=market, rest="https://demo-fapi.binance.com", streams=f"{demo}/public", trade_streams=f"{demo}/market",
+        user_streams=f"{demo}/private", ws_api="wss://testnet.binancefuture.com/ws-fapi/v1", trades="aggTrade",
     )  # fmt: skip
 
 
