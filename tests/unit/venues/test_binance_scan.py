@@ -11,7 +11,7 @@ from venue_cases import T0_NS, VENUES, BinanceCase
 
 from reference.damaged_bytes import n_inputs
 from tercel.errors import DataError, UnitError
-from tercel.model.events import EXCH, LEVEL, TRADE
+from tercel.model.events import EXCH, LEVEL, QUOTE, TRADE
 from tercel.model.instrument import Instrument
 from tercel.model.rowbuffer import RowBuffer
 from tercel.venues.binance.lexing import symbol_number
@@ -152,6 +152,15 @@ TWISTS = {
     "nested": (b'"b":[', b'"x":{"b":[[1]]},"b":['),
     "trailing text": (b"}}", b"}} x"),
     "far in the past": (b"172316125", b"072316125"),
+    "new keys": (b'"s":"BTCUSDT"', b'"ps":"BTCUSDT","st":1,"nq":"1.5","s":"BTCUSDT"'),
+    "a new key twice": (b'"s":"BTCUSDT"', b'"st":1,"s":"BTCUSDT","st":2'),
+    "a new key with an escape in its text": (b'"s":"BTCUSDT"', b'"ps":"A\\"B","s":"BTCUSDT"'),
+    "a new key that is a fraction": (b'"s":"BTCUSDT"', b'"st":1.5,"s":"BTCUSDT"'),
+    "a new key that is true": (b'"s":"BTCUSDT"', b'"st":true,"s":"BTCUSDT"'),
+    "a new key that is a list": (b'"s":"BTCUSDT"', b'"st":[["1","2"]],"s":"BTCUSDT"'),
+    "a new key without a value": (b'"s":"BTCUSDT"', b'"st":,"s":"BTCUSDT"'),
+    "a new key of three letters": (b'"s":"BTCUSDT"', b'"sty":1,"s":"BTCUSDT"'),
+    "an escape in a key": (b'"s":"BTCUSDT"', b'"s\\":1,"x":2,"s":"BTCUSDT"'),
     "a level of three": (b'"1.000"]', b'"1.000","0"]'),
     "a level of one": (b',"1.000"]', b"]"),
 }
@@ -168,6 +177,25 @@ def test_scanner_and_oracle_agree_on_twists(market, twist):
         scanning, plain = pair(market)
         assert answer(scanning, changed) == answer(plain, changed), changed
     assert n_changed > 0
+
+
+def test_messages_as_the_futures_venue_sends_them_today_are_scanned():
+    """Keys that came after the captures: `ps` and `st` of depth, `nq` and `st` of trades, `st` of quotes."""
+    head = b'{"stream":"btcusdt@x","data":{'
+    made, _ = pair("usdm")
+    made.rows.clear()
+    n_before = made.n_decoded
+    for body in (
+        b'"e":"depthUpdate","E":1723161256002,"T":1723161256001,"s":"BTCUSDT","ps":"BTCUSDT","U":102,"u":103,"pu":101,'
+        b'"b":[["59999.9","2.000"]],"a":[["60000.2","3.000"]],"st":1}}',
+        b'"e":"aggTrade","E":1723161256002,"a":26129,"s":"BTCUSDT","p":"60000.1","q":"0.003","nq":"0.003","f":27781,'
+        b'"l":27781,"T":1723161256001,"m":false,"st":1}}',
+        b'"e":"bookTicker","u":103,"s":"BTCUSDT","ps":"BTCUSDT","b":"60000.0","B":"1.000","a":"60000.1","A":"1.000",'
+        b'"T":1723161256001,"E":1723161256002,"st":1}}',
+    ):
+        made.message(head + body, T0_NS)
+    assert made.rows.filled()["kind"].tolist() == [LEVEL, LEVEL, TRADE, QUOTE]
+    assert made.n_decoded == n_before
 
 
 @pytest.mark.parametrize("market", ["spot", "usdm"])

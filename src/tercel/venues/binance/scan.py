@@ -32,6 +32,8 @@ _QUOTE, _COMMA, _COLON, _OPEN, _CLOSE, _LIST, _END, _AT = 34, 44, 58, 123, 125, 
 # Bits of `seen`, one a key.
 _E, _EVENT_MS, _EXCH_MS, _S, _FIRST, _LAST, _PREVIOUS = 1, 2, 4, 8, 16, 32, 64
 _B, _A, _BIG_B, _BIG_A, _P, _Q, _M, _T, _X, _BIG_M = 128, 256, 512, 1024, 2048, 4096, 8192, 16384, 32768, 65536
+#: Keys of two letters: the one that rows need, and any other, whose value is read past.
+_PU, _OTHER = 500, 501
 _DEPTH_NEEDS = _E | _EVENT_MS | _S | _FIRST | _LAST
 _TRADE_NEEDS = _E | _S | _EXCH_MS | _P | _Q | _M
 _TICKER_NEEDS = _S | _LAST | _B | _BIG_B | _A | _BIG_A
@@ -144,6 +146,8 @@ def _mark(scan: Any, bit: int) -> int:
 @kernel
 def _quoted_value(scan: Any, b: Any, key: int, grids: Any, n_grids: int) -> int:
     """The value of `key`, a string, `at` past its quote. 0 or UNKNOWN."""
+    if key == _OTHER:
+        return read_text(scan, b)
     if key == 101 or key == 115 or key == 88:  # e, s, X
         if read_text(scan, b) != 0:
             return UNKNOWN
@@ -181,6 +185,8 @@ def _number_value(scan: Any, b: Any, key: int, is_agg: bool) -> int:
     """The value of `key`, a whole number. 0 or UNKNOWN. Keys 102 (f) and 108 (l) of aggTrade are read past."""
     if read_whole(scan, b) != 0:
         return UNKNOWN
+    if key == _OTHER:
+        return 0
     value = int(scan.value)
     if key == 69 or key == 84:  # E, T
         if value > _MS_MAX:
@@ -198,7 +204,7 @@ def _number_value(scan: Any, b: Any, key: int, is_agg: bool) -> int:
     if key == 117:  # u
         scan.last = value
         return _mark(scan, _LAST)
-    if key == 500:  # pu
+    if key == _PU:
         scan.previous = value
         return _mark(scan, _PREVIOUS)
     if key == 116 or (key == 97 and is_agg):  # t, a
@@ -250,8 +256,12 @@ def _message(scan: Any, b: Any, grids: Any, n_grids: int, rows: Any) -> int:
             return UNKNOWN
         key = int(b[i + 1])
         i += 2
-        if key == 112 and int(b[i]) == 117:
-            key = 500
+        c = int(b[i])
+        if c != _QUOTE:
+            # The venue adds such keys now and then (ps, st, nq); what rows need has names of one letter, and pu.
+            if c < 97 or c > 122:
+                return UNKNOWN
+            key = _PU if key == 112 and c == 117 else _OTHER
             i += 1
         if i + 2 >= n or int(b[i]) != _QUOTE or int(b[i + 1]) != _COLON:
             return UNKNOWN
