@@ -1,19 +1,17 @@
-"""What can be asked of spot about an account: balances, trades, limits, rates, user data streams, coins.
+"""What can be asked about an account: balances, trades, limits, rates, user data streams, coins.
+
+Of both products `my_trades` and `start_user_stream`; of spot the rest.
 
 An operation takes a `Call` and returns plain values, or raises `RefusedError`; `routes` says how it is reached.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tercel.localvenue import reports
-from tercel.localvenue.numbers import E8, text_e8
-
-if TYPE_CHECKING:
-    pass
-
 from tercel.localvenue.calls import Call
+from tercel.localvenue.numbers import E8, text_e8
 
 __all__ = [
     "account_status", "coins", "commission", "keep_user_stream", "my_trades", "no_symbols", "nothing", "order_limits",
@@ -30,16 +28,14 @@ def account_status(call: Call) -> Any:
 
 def my_trades(call: Call) -> Any:
     """The account's trades of a symbol, oldest first."""
-    symbol, n, account = call.market().listed.name, call.limit(500, 1000), call.account
-    order_id, from_id = call.number("orderId"), call.number("fromId")
-    start, end = call.number("startTime", 0) or 0, call.number("endTime", 1 << 61) or 0
+    symbol, account, venue = call.market().listed.name, call.account, call.venue
+    order_id, from_id, (start, end) = call.number("orderId"), call.number("fromId"), call.between()
     found = [
-        trade for trade in call.venue.desk.trades
+        trade for trade in venue.desk.trades
         if trade.order.account is account and trade.order.listed.name == symbol and start <= trade.time_ms <= end
         and (order_id is None or trade.order.number == order_id) and (from_id is None or trade.id >= from_id)
     ]  # fmt: skip
-    is_forward = from_id is not None or call.params.get("startTime") is not None
-    return [reports.trade_body(trade) for trade in (found[:n] if is_forward else found[-n:])]
+    return [venue.product.trade_body(trade) for trade in call.page(found, 500, 1000, is_from=from_id is not None)]
 
 
 def order_limits(call: Call) -> Any:

@@ -6,23 +6,18 @@ Called by `rest` and `wsapi`, which make calls, and by the operations, which rea
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from tercel.localvenue.accounts import Account, ApiKey
 from tercel.localvenue.markets import Market
-from tercel.localvenue.refusals import (
-    BAD_PARAM,
-    BAD_SYMBOL,
-    RefusedError,
-    missing,
-)
+from tercel.localvenue.refusals import BAD_PARAM, BAD_SYMBOL, RefusedError, missing
 
 if TYPE_CHECKING:
     from tercel.localvenue.venue import LocalVenue
 
-__all__ = [
-    "Call", "LostAnswerError",
-]  # fmt: skip
+__all__ = ["Call", "LostAnswerError"]
+
+T = TypeVar("T")
 
 
 class LostAnswerError(RefusedError):
@@ -70,6 +65,16 @@ class Call:
         """The parameter limit, cut to the most there is."""
         found = self.number("limit", default, least=1)
         return min(found if found is not None else default, most)
+
+    def between(self) -> tuple[int, int]:
+        """The times startTime and endTime, ms; from the beginning to the end of time where they are not there."""
+        start, end = self.number("startTime", 0), self.number("endTime", 1 << 61)
+        return start or 0, end or 0
+
+    def page(self, found: list[T], default: int, most: int, *, is_from: bool = False) -> list[T]:
+        """So many of what was found as `limit` says: the first of them from an id or a time on, else the last."""
+        n = self.limit(default, most)
+        return found[:n] if is_from or self.params.get("startTime") is not None else found[-n:]
 
     def market(self) -> Market:
         """The market of the parameter symbol."""

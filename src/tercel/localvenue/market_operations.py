@@ -1,24 +1,17 @@
-"""What anybody can ask spot: time, symbols, the book, trades, candles, tickers.
+"""What anybody can ask: time, symbols, the book, trades, candles, tickers.
 
 An operation takes a `Call` and returns plain values, or raises `RefusedError`; `routes` says how it is reached.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
-from tercel.localvenue.numbers import text_e8
-from tercel.localvenue.orders import STP_NAMES, TYPES
-from tercel.localvenue.refusals import (
-    BAD_INTERVAL,
-    RefusedError,
-)
-from tercel.localvenue.streams import INTERVALS, ticker_body
-
-if TYPE_CHECKING:
-    pass
+from typing import Any
 
 from tercel.localvenue.calls import Call
+from tercel.localvenue.numbers import text_e8
+from tercel.localvenue.orders import STP_NAMES, TYPES
+from tercel.localvenue.refusals import BAD_INTERVAL, RefusedError
+from tercel.localvenue.streams import INTERVALS, ticker_body
 
 __all__ = [
     "aggregate_trades", "average_price", "book_ticker", "day_ticker", "depth", "exchange_info", "klines", "ping",
@@ -87,36 +80,34 @@ def recent_trades(call: Call) -> Any:
 
 def aggregate_trades(call: Call) -> Any:
     """The last aggregate trades, oldest first: from an id, within times, or the last ones."""
-    market, n = call.market(), call.limit(500, 1000)
+    market = call.market()
     listed = market.listed
-    from_id, start, end = call.number("fromId"), call.number("startTime", 0) or 0, call.number("endTime", 1 << 61) or 0
+    from_id, (start, end) = call.number("fromId"), call.between()
     found = [
         (number, run)
         for number, run in market.tape.aggregates
         if (from_id is None or number >= from_id) and start <= run[0].time_ms <= end
     ]
-    is_forward = from_id is not None or call.params.get("startTime") is not None
     return [
         {"a": number, "p": listed.price(run[0].px), "q": listed.qty(sum(t.lots for t in run)), "f": run[0].id,
          "l": run[-1].id, "T": run[-1].time_ms, "m": run[0].is_buyer_maker, "M": True}
-        for number, run in (found[:n] if is_forward else found[-n:])
+        for number, run in call.page(found, 500, 1000, is_from=from_id is not None)
     ]  # fmt: skip
 
 
 def klines(call: Call) -> Any:
     """Candles, oldest first."""
-    market, n, interval = call.market(), call.limit(500, 1000), call.text("interval")
+    market, interval = call.market(), call.text("interval")
     if interval not in INTERVALS:
         raise RefusedError(BAD_INTERVAL, "Invalid interval.")
     listed = market.listed
-    first, last = call.number("startTime", 0) or 0, call.number("endTime", 1 << 61) or 0
+    first, last = call.between()
     candles = [c for c in market.tape.candles(INTERVALS[interval]) if first <= c.open_ms <= last]
-    candles = candles[:n] if call.params.get("startTime") is not None else candles[-n:]
     return [
         [c.open_ms, listed.price(c.open), listed.price(c.high), listed.price(c.low), listed.price(c.close),
          listed.qty(c.lots), c.open_ms + INTERVALS[interval] * 60_000 - 1, text_e8(c.quote * listed.value_e8), c.n,
          listed.qty(c.taker_lots), text_e8(c.taker_quote * listed.value_e8), "0"]
-        for c in candles
+        for c in call.page(candles, 500, 1000)
     ]  # fmt: skip
 
 

@@ -1,13 +1,16 @@
-"""What can be asked of spot about orders: new ones, cancels, replacements, amends, and queries.
+"""What can be asked about orders: new ones, cancels, replacements, amends, and queries.
+
+Of both products `place`, `place_test`, `order_status`, `open_orders` and `all_orders`; of spot the rest.
 
 An operation takes a `Call` and returns plain values, or raises `RefusedError`; `routes` says how it is reached.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tercel.localvenue import reports
+from tercel.localvenue.calls import Call, LostAnswerError
 from tercel.localvenue.numbers import text_e8
 from tercel.localvenue.orders import STP_NAMES, Order, check_client_id, read_new_order
 from tercel.localvenue.refusals import (
@@ -21,11 +24,6 @@ from tercel.localvenue.refusals import (
     missing,
 )
 
-if TYPE_CHECKING:
-    pass
-
-from tercel.localvenue.calls import Call, LostAnswerError
-
 __all__ = [
     "all_orders", "amend_keep_priority", "cancel", "cancel_all", "cancel_replace", "open_orders", "order_status",
     "place", "place_test", "wanted_order",
@@ -34,9 +32,8 @@ __all__ = [
 
 def place(call: Call) -> Any:
     """A new order."""
-    market = call.market()
-    new = read_new_order(call.params, market.listed, call.venue.rules.default_stp)
-    venue, account = call.venue, call.account
+    market, venue, account = call.market(), call.venue, call.account
+    new = venue.product.read_order(call.params, market.listed, venue.rules.default_stp)
     venue.limits.use_order(account.number, call.now_ms)
     faults = venue.faults
     if faults.reject_orders > 0:
@@ -47,14 +44,14 @@ def place(call: Call) -> Any:
         faults.lose_answers -= 1
         text = "Timeout waiting for response from backend server. Send status unknown; execution status unknown."
         raise LostAnswerError(TIMEOUT, text)
-    return reports.new_order_body(order, new.response)
+    return venue.product.new_order_body(order, new.response)
 
 
 def place_test(call: Call) -> Any:
     """A new order that is only checked."""
-    market = call.market()
-    new = read_new_order(call.params, market.listed, call.venue.rules.default_stp)
-    call.venue.desk.check(call.account, market, new, call.now_ms)
+    market, venue = call.market(), call.venue
+    new = venue.product.read_order(call.params, market.listed, venue.rules.default_stp)
+    venue.desk.check(call.account, market, new, call.now_ms)
     return {}
 
 
@@ -70,7 +67,7 @@ def wanted_order(call: Call, code: int, id_name: str = "orderId", client_name: s
 
 def order_status(call: Call) -> Any:
     """One order."""
-    return reports.order_body(wanted_order(call, NO_SUCH_ORDER))
+    return call.venue.product.order_body(wanted_order(call, NO_SUCH_ORDER))
 
 
 def _new_client_id(call: Call, name: str = "newClientOrderId") -> str:
@@ -159,18 +156,17 @@ def amend_keep_priority(call: Call) -> Any:
 def open_orders(call: Call) -> Any:
     """Open orders of a symbol, or of all."""
     symbol = call.market().listed.name if call.params.get("symbol") is not None else None
-    return [reports.order_body(order) for order in call.venue.desk.open_orders(call.account, symbol)]
+    venue = call.venue
+    return [venue.product.order_body(order) for order in venue.desk.open_orders(call.account, symbol)]
 
 
 def all_orders(call: Call) -> Any:
     """Orders of a symbol, oldest first: from an id, within times, or the last ones."""
-    symbol, n, account = call.market().listed.name, call.limit(500, 1000), call.account
-    first_id = call.number("orderId")
-    start, end = call.number("startTime", 0) or 0, call.number("endTime", 1 << 61) or 0
+    symbol, account, venue = call.market().listed.name, call.account, call.venue
+    first_id, (start, end) = call.number("orderId"), call.between()
     found = [
-        order for order in call.venue.desk.orders.values()
+        order for order in venue.desk.orders.values()
         if order.account is account and order.listed.name == symbol and start <= order.created_ms <= end
         and (first_id is None or order.number >= first_id)
     ]  # fmt: skip
-    is_forward = first_id is not None or call.params.get("startTime") is not None
-    return [reports.order_body(order) for order in (found[:n] if is_forward else found[-n:])]
+    return [venue.product.order_body(order) for order in call.page(found, 500, 1000, is_from=first_id is not None)]

@@ -26,8 +26,8 @@ from tercel.localvenue.symbols import Listed
 from tercel.sim.market_foreign import STP_BOTH, STP_MAKER, STP_NONE, STP_TAKER
 
 __all__ = [
-    "STP_MODES", "STP_NAMES", "NewOrder", "Order", "check_client_id", "is_triggered", "read_new_order", "read_stp",
-    "required",
+    "STP_MODES", "STP_NAMES", "NewOrder", "Order", "check_client_id", "is_triggered", "read_new_order", "read_side",
+    "read_ways", "required",
 ]  # fmt: skip
 
 STP_MODES = {"NONE": STP_NONE, "EXPIRE_TAKER": STP_TAKER, "EXPIRE_MAKER": STP_MAKER, "EXPIRE_BOTH": STP_BOTH}
@@ -36,6 +36,7 @@ SIDES = {"BUY": 1, "SELL": -1}
 TIFS = ("GTC", "IOC", "FOK")
 STOP_TYPES = ("STOP_LOSS", "STOP_LOSS_LIMIT", "TAKE_PROFIT", "TAKE_PROFIT_LIMIT")
 TYPES = ("LIMIT", "MARKET", "LIMIT_MAKER", *STOP_TYPES)
+_RESPONSES = ("ACK", "RESULT", "FULL")
 #: Parameters of orders that this venue does not have.
 _NOT_HERE = dict.fromkeys(("icebergQty", "trailingDelta", "pegPriceType")).keys()
 _CLIENT_ID = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_:/")
@@ -170,21 +171,34 @@ def required(params: Mapping[str, Any], name: str) -> str:
     return value if value.__class__ is str else str(value)
 
 
-def read_stp(params: Mapping[str, Any], default: int) -> int:
-    """The self-trade prevention that an order asks for."""
+def read_side(params: Mapping[str, Any]) -> int:
+    """1 to buy, -1 to sell, else RefusedError."""
+    side = SIDES.get(required(params, "side"))
+    if side is None:
+        raise RefusedError(BAD_SIDE, "Invalid side.")
+    return side
+
+
+def read_ways(
+    params: Mapping[str, Any], new: NewOrder, default_stp: int, responses: tuple[str, ...], default: str
+) -> None:
+    """What does not touch the trade itself: the client's own id, self-trade prevention, which answer is wanted."""
+    client_id = params.get("newClientOrderId")
+    if client_id is not None:
+        new.client_id = check_client_id(str(client_id), "newClientOrderId")
     stp = params.get("selfTradePreventionMode")
-    if stp is None:
-        return default
-    if stp not in STP_MODES:
+    new.stp = default_stp if stp is None else STP_MODES.get(str(stp), -1)
+    if new.stp < 0:
         raise RefusedError(BAD_STP, "Data sent for parameter 'selfTradePreventionMode' is not valid.")
-    return STP_MODES[stp]
+    response = params.get("newOrderRespType")
+    new.response = default if response is None else str(response)
+    if new.response not in responses:
+        raise RefusedError(BAD_PARAM, "Data sent for parameter 'newOrderRespType' is not valid.")
 
 
 def read_new_order(params: Mapping[str, Any], listed: Listed, default_stp: int) -> NewOrder:
     """The order that `params` ask for, its numbers on the symbol's grid; else RefusedError with the documented code."""
-    side = SIDES.get(required(params, "side"))
-    if side is None:
-        raise RefusedError(BAD_SIDE, "Invalid side.")
+    side = read_side(params)
     type = required(params, "type")
     if type not in TYPES:
         raise RefusedError(BAD_TYPE, "Invalid orderType.")
@@ -192,14 +206,7 @@ def read_new_order(params: Mapping[str, Any], listed: Listed, default_stp: int) 
     _read_tif(params, new)
     _read_sizes(params, new)
     _read_prices(params, new)
-    client_id = params.get("newClientOrderId")
-    if client_id is not None:
-        new.client_id = check_client_id(str(client_id), "newClientOrderId")
-    new.stp = read_stp(params, default_stp)
-    response = params.get("newOrderRespType")
-    new.response = str(response) if response is not None else ("FULL" if type in ("LIMIT", "MARKET") else "ACK")
-    if new.response not in ("ACK", "RESULT", "FULL"):
-        raise RefusedError(BAD_PARAM, "Data sent for parameter 'newOrderRespType' is not valid.")
+    read_ways(params, new, default_stp, _RESPONSES, "FULL" if type in ("LIMIT", "MARKET") else "ACK")
     if not _NOT_HERE.isdisjoint(params):
         for name in _NOT_HERE:
             if params.get(name) is not None:

@@ -12,13 +12,12 @@ from typing import Any
 from tercel.localvenue.accounts import Account
 from tercel.localvenue.markets import AccountTrade
 from tercel.localvenue.numbers import E8, text_e8
+from tercel.localvenue.numbers import ZERO as _ZERO
 from tercel.localvenue.orders import STP_NAMES, Order
 
 __all__ = [
     "account_body", "balance_event", "cancel_body", "execution_report", "new_order_body", "order_body", "trade_body",
 ]  # fmt: skip
-
-_ZERO = "0.00000000"
 
 
 def execution_report(
@@ -51,7 +50,7 @@ def execution_report(
     return report
 
 
-def balance_event(account: Account, assets: Sequence[str], now_ms: int) -> dict[str, Any]:
+def balance_event(account: Account, desk: Any, assets: Sequence[str], now_ms: int) -> dict[str, Any]:
     """The outboundAccountPosition event of assets that may have changed."""
     rows = [{"a": a, "f": text_e8(account.balances[a][0]), "l": text_e8(account.balances[a][1])} for a in assets]
     return {"e": "outboundAccountPosition", "E": now_ms, "u": now_ms, "B": rows}

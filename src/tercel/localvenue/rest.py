@@ -34,7 +34,7 @@ def answer_http(
     """
     if venue.faults.maintenance:
         return 503, {"content-type": "text/html"}, b"<html><body>Service unavailable: maintenance</body></html>"
-    route = venue.paths.get((method, path))
+    route = venue.product.paths.get((method, path))
     now_ms = now_ns // 1_000_000
     key: ApiKey | None = None
     try:

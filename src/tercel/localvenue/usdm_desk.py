@@ -15,10 +15,9 @@ from tercel.localvenue.desk import Desk
 from tercel.localvenue.markets import Market
 from tercel.localvenue.matching import Happening
 from tercel.localvenue.numbers import E8
-from tercel.localvenue.orders import SIDES, NewOrder, Order, check_client_id, read_stp, required
+from tercel.localvenue.orders import NewOrder, Order, read_side, read_ways, required
 from tercel.localvenue.refusals import (
     BAD_PARAM,
-    BAD_SIDE,
     BAD_TIF,
     BAD_TYPE,
     CANCEL_REJECTED,
@@ -192,9 +191,7 @@ class UsdmDesk(Desk):
 
 def read_usdm_order(params: Mapping[str, Any], listed: Listed, default_stp: int) -> NewOrder:
     """The futures order that `params` ask for; else RefusedError with the documented code."""
-    side = SIDES.get(required(params, "side"))
-    if side is None:
-        raise RefusedError(BAD_SIDE, "Invalid side.")
+    side = read_side(params)
     type = required(params, "type")
     if type in _CONDITIONAL:
         raise RefusedError(-4120, "Order type not supported for this endpoint. Please use the Algo Order API endpoints "
@@ -216,11 +213,5 @@ def read_usdm_order(params: Mapping[str, Any], listed: Listed, default_stp: int)
             listed.check_notional(new.px, new.lots)
     elif params.get("price") is not None:
         raise RefusedError(NOT_REQUIRED, "Parameter 'price' sent when not required.")
-    client_id = params.get("newClientOrderId")
-    if client_id is not None:
-        new.client_id = check_client_id(str(client_id), "newClientOrderId")
-    new.stp = read_stp(params, default_stp)
-    new.response = str(params.get("newOrderRespType") or "ACK")
-    if new.response not in ("ACK", "RESULT"):
-        raise RefusedError(BAD_PARAM, "Data sent for parameter 'newOrderRespType' is not valid.")
+    read_ways(params, new, default_stp, ("ACK", "RESULT"), "ACK")
     return new

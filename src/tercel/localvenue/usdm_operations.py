@@ -8,17 +8,16 @@ from __future__ import annotations
 from typing import Any
 
 from tercel.localvenue import usdm_reports as reports
-from tercel.localvenue.calls import Call, LostAnswerError
+from tercel.localvenue.calls import Call
 from tercel.localvenue.numbers import text_e8
 from tercel.localvenue.order_operations import wanted_order
 from tercel.localvenue.orders import SIDES, required
-from tercel.localvenue.refusals import BAD_LISTEN_KEY, CANCEL_REJECTED, NO_SUCH_ORDER, TIMEOUT, RefusedError, missing
-from tercel.localvenue.usdm_desk import UsdmDesk, read_usdm_order
+from tercel.localvenue.refusals import BAD_LISTEN_KEY, CANCEL_REJECTED, NO_SUCH_ORDER, RefusedError, missing
+from tercel.localvenue.usdm_desk import UsdmDesk
 
 __all__ = [
-    "account_status", "all_orders", "balances", "cancel", "cancel_all", "exchange_info", "keep_listen_key", "modify",
-    "open_orders", "order_status", "place", "place_test", "positions", "set_leverage", "start_listen_key",
-    "stop_listen_key", "user_trades",
+    "account_status", "balances", "cancel", "cancel_all", "exchange_info", "keep_listen_key", "modify", "positions",
+    "set_leverage", "stop_listen_key",
 ]  # fmt: skip
 
 
@@ -63,39 +62,6 @@ def exchange_info(call: Call) -> Any:
     }  # fmt: skip
 
 
-def place(call: Call) -> Any:
-    """A new order."""
-    market, venue, account = call.market(), call.venue, call.account
-    new = read_usdm_order(call.params, market.listed, venue.rules.default_stp)
-    venue.limits.use_order(account.number, call.now_ms)
-    faults = venue.faults
-    if faults.reject_orders > 0:
-        faults.reject_orders -= 1
-        raise RefusedError(faults.reject_code, faults.reject_text)
-    order = venue.desk.place(account, market, new, call.now_ns)
-    if faults.lose_answers > 0:
-        faults.lose_answers -= 1
-        text = "Timeout waiting for response from backend server. Send status unknown; execution status unknown."
-        raise LostAnswerError(TIMEOUT, text)
-    body = reports.order_body(order)
-    if new.response == "ACK":
-        body.update(status="NEW", executedQty=text_e8(0), cumQty=text_e8(0), cumQuote=text_e8(0), avgPrice="0.00")
-    return body
-
-
-def place_test(call: Call) -> Any:
-    """A new order that is only checked."""
-    market = call.market()
-    new = read_usdm_order(call.params, market.listed, call.venue.rules.default_stp)
-    call.venue.desk.check(call.account, market, new, call.now_ms)
-    return {}
-
-
-def order_status(call: Call) -> Any:
-    """One order."""
-    return reports.order_body(wanted_order(call, NO_SUCH_ORDER))
-
-
 def cancel(call: Call) -> Any:
     """End an order."""
     order = wanted_order(call, CANCEL_REJECTED)
@@ -119,40 +85,6 @@ def modify(call: Call) -> Any:
     px = market.listed.read_price(call.text("price"))
     lots = market.listed.read_qty(call.text("quantity"))
     return reports.order_body(_desk(call).modify(order, market, px, lots, call.now_ns))
-
-
-def open_orders(call: Call) -> Any:
-    """Open orders of a symbol, or of all."""
-    symbol = call.market().listed.name if call.params.get("symbol") is not None else None
-    return [reports.order_body(order) for order in call.venue.desk.open_orders(call.account, symbol)]
-
-
-def all_orders(call: Call) -> Any:
-    """Orders of a symbol, oldest first."""
-    symbol, n, account = call.market().listed.name, call.limit(500, 1000), call.account
-    first_id, start = call.number("orderId"), call.number("startTime", 0) or 0
-    end = call.number("endTime", 1 << 61) or 0
-    found = [
-        order for order in call.venue.desk.orders.values()
-        if order.account is account and order.listed.name == symbol and start <= order.created_ms <= end
-        and (first_id is None or order.number >= first_id)
-    ]  # fmt: skip
-    is_forward = first_id is not None or call.params.get("startTime") is not None
-    return [reports.order_body(order) for order in (found[:n] if is_forward else found[-n:])]
-
-
-def user_trades(call: Call) -> Any:
-    """The account's trades of a symbol, oldest first."""
-    symbol, n, account = call.market().listed.name, call.limit(500, 1000), call.account
-    order_id, from_id = call.number("orderId"), call.number("fromId")
-    start, end = call.number("startTime", 0) or 0, call.number("endTime", 1 << 61) or 0
-    found = [
-        trade for trade in call.venue.desk.trades
-        if trade.order.account is account and trade.order.listed.name == symbol and start <= trade.time_ms <= end
-        and (order_id is None or trade.order.number == order_id) and (from_id is None or trade.id >= from_id)
-    ]  # fmt: skip
-    is_forward = from_id is not None or call.params.get("startTime") is not None
-    return [reports.trade_body(trade) for trade in (found[:n] if is_forward else found[-n:])]
 
 
 def positions(call: Call) -> Any:
@@ -208,11 +140,6 @@ def set_leverage(call: Call) -> Any:
         raise missing("leverage")
     _desk(call).position(call.account, market.listed.name).leverage = leverage
     return {"symbol": market.listed.name, "leverage": leverage, "maxNotionalValue": "1000000000"}
-
-
-def start_listen_key(call: Call) -> Any:
-    """A listen key."""
-    return {"listenKey": call.venue.users.start(call.account.number, call.now_ms)}
 
 
 def _own_listen_key(call: Call) -> str:

@@ -11,13 +11,20 @@ from typing import Any
 
 from tercel.localvenue.accounts import Account
 from tercel.localvenue.markets import AccountTrade, Market
+from tercel.localvenue.numbers import ZERO as _ZERO
 from tercel.localvenue.numbers import text_e8
 from tercel.localvenue.orders import STP_NAMES, Order
 from tercel.localvenue.usdm_desk import Position, UsdmDesk
 
-__all__ = ["account_update", "balance_rows", "order_body", "order_update", "position_rows", "trade_body"]
-
-_ZERO = "0.00000000"
+__all__ = [
+    "account_update",
+    "balance_rows",
+    "new_order_body",
+    "order_body",
+    "order_update",
+    "position_rows",
+    "trade_body",
+]
 
 
 def _mean(order: Order) -> str:
@@ -26,7 +33,7 @@ def _mean(order: Order) -> str:
     return text_e8(order.quote * listed.tick_e8 // (order.filled * listed.value_e8)) if order.filled else _ZERO
 
 
-def order_update(order: Order, what: str, now_ms: int, trade: AccountTrade | None) -> dict[str, Any]:
+def order_update(order: Order, what: str, now_ms: int, execution_id: int, trade: AccountTrade | None) -> dict[str, Any]:
     """The ORDER_TRADE_UPDATE event."""
     listed = order.listed
     kind = {"REPLACED": "AMENDMENT", "TRADE_PREVENTION": "EXPIRED"}.get(what, what)
@@ -51,10 +58,9 @@ def _entry(position: Position, market: Market) -> str:
     return text_e8(position.cost * listed.tick_e8 // (n * listed.value_e8)) if n else _ZERO
 
 
-def account_update(
-    account: Account, assets: Sequence[str], markets: dict[str, Market], desk: UsdmDesk, now_ms: int
-) -> dict[str, Any]:
+def account_update(account: Account, desk: UsdmDesk, assets: Sequence[str], now_ms: int) -> dict[str, Any]:
     """The ACCOUNT_UPDATE event: wallets and the positions of the symbols that settle in them."""
+    markets = desk.markets
     wallets = [{"a": a, "wb": text_e8(account.balance(a)[0]), "cw": text_e8(account.balance(a)[0]), "bc": "0"}
                for a in assets if a in {m.listed.quote for m in markets.values()}]  # fmt: skip
     positions = []
@@ -82,6 +88,14 @@ def order_body(order: Order) -> dict[str, Any]:
         "priceMatch": "NONE", "selfTradePreventionMode": STP_NAMES[order.stp], "goodTillDate": 0,
         "time": order.created_ms, "updateTime": order.updated_ms,
     }  # fmt: skip
+
+
+def new_order_body(order: Order, response: str) -> dict[str, Any]:
+    """The answer to a new order: ACK as it came in, RESULT as it is now."""
+    body = order_body(order)
+    if response == "ACK":
+        body.update(status="NEW", executedQty=_ZERO, cumQty=_ZERO, cumQuote=_ZERO, avgPrice="0.00")
+    return body
 
 
 def trade_body(trade: AccountTrade) -> dict[str, Any]:

@@ -5,7 +5,9 @@ Weights: Binance USD-M futures API (developers.binance.com, read November 2026).
 
 from __future__ import annotations
 
+from tercel.localvenue import account_operations as account
 from tercel.localvenue import market_operations as public
+from tercel.localvenue import order_operations as orders
 from tercel.localvenue import usdm_operations as usdm
 from tercel.localvenue.routes import KEY, SIGNED, TRADE, Route, depth_weight
 
@@ -14,10 +16,10 @@ __all__ = ["USDM_METHODS", "USDM_PATHS"]
 _PING, _TIME, _DEPTH = Route(public.ping), Route(public.server_time), Route(public.depth, depth_weight)
 _PRICE, _QUOTE = Route(public.price_ticker, 2), Route(public.book_ticker, 5)
 _KLINES, _TRADES = Route(public.klines, 5), Route(public.recent_trades, 5)
-_PLACE, _CANCEL, _MODIFY = Route(usdm.place, 1, TRADE), Route(usdm.cancel, 1, TRADE), Route(usdm.modify, 1, TRADE)
-_STATUS, _POSITIONS = Route(usdm.order_status, 1, SIGNED), Route(usdm.positions, 5, SIGNED)
+_PLACE, _CANCEL, _MODIFY = Route(orders.place, 1, TRADE), Route(usdm.cancel, 1, TRADE), Route(usdm.modify, 1, TRADE)
+_STATUS, _POSITIONS = Route(orders.order_status, 1, SIGNED), Route(usdm.positions, 5, SIGNED)
 _BALANCES, _ACCOUNT = Route(usdm.balances, 5, SIGNED), Route(usdm.account_status, 5, SIGNED)
-_START, _KEEP = Route(usdm.start_listen_key, 1, KEY), Route(usdm.keep_listen_key, 1, KEY)
+_START, _KEEP = Route(account.start_user_stream, 1, KEY), Route(usdm.keep_listen_key, 1, KEY)
 _STOP = Route(usdm.stop_listen_key, 1, KEY)
 
 USDM_PATHS: dict[tuple[str, str], Route] = {
@@ -33,15 +35,15 @@ USDM_PATHS: dict[tuple[str, str], Route] = {
     ("GET", "/fapi/v1/ticker/bookTicker"): _QUOTE,
     ("GET", "/fapi/v1/ticker/24hr"): Route(public.day_ticker, 40),
     ("POST", "/fapi/v1/order"): _PLACE,
-    ("POST", "/fapi/v1/order/test"): Route(usdm.place_test, 1, TRADE),
+    ("POST", "/fapi/v1/order/test"): Route(orders.place_test, 1, TRADE),
     ("GET", "/fapi/v1/order"): _STATUS,
     ("PUT", "/fapi/v1/order"): _MODIFY,
     ("DELETE", "/fapi/v1/order"): _CANCEL,
     ("DELETE", "/fapi/v1/allOpenOrders"): Route(usdm.cancel_all, 1, TRADE),
-    ("GET", "/fapi/v1/openOrders"): Route(usdm.open_orders, 1, SIGNED),
+    ("GET", "/fapi/v1/openOrders"): Route(orders.open_orders, 1, SIGNED),
     ("GET", "/fapi/v1/openOrder"): _STATUS,
-    ("GET", "/fapi/v1/allOrders"): Route(usdm.all_orders, 5, SIGNED),
-    ("GET", "/fapi/v1/userTrades"): Route(usdm.user_trades, 5, SIGNED),
+    ("GET", "/fapi/v1/allOrders"): Route(orders.all_orders, 5, SIGNED),
+    ("GET", "/fapi/v1/userTrades"): Route(account.my_trades, 5, SIGNED),
     ("GET", "/fapi/v2/positionRisk"): _POSITIONS,
     ("GET", "/fapi/v3/positionRisk"): _POSITIONS,
     ("GET", "/fapi/v2/balance"): _BALANCES,

@@ -31,21 +31,18 @@ import msgspec
 import numpy as np
 
 from tercel.errors import ConfigError
-from tercel.localvenue import reports, usdm_reports
 from tercel.localvenue.accounts import Account, ApiKey, Bank, demo_key, listen_key
 from tercel.localvenue.depth import DepthBook, PublicTrade
-from tercel.localvenue.desk import Desk
 from tercel.localvenue.faults import Faults
 from tercel.localvenue.limits import LimitRules, RateLimits
 from tercel.localvenue.markets import AccountTrade, Market
 from tercel.localvenue.matching import SimulatedMarket, TapeMarket
 from tercel.localvenue.orders import Order
+from tercel.localvenue.products import PRODUCTS
 from tercel.localvenue.rest import Answer, answer_http
-from tercel.localvenue.routes import METHODS, PATHS
 from tercel.localvenue.streams import PublicStreams
 from tercel.localvenue.symbols import Listed, SymbolRules, default_symbols, tape_symbols
 from tercel.localvenue.usdm_desk import UsdmDesk
-from tercel.localvenue.usdm_routes import USDM_METHODS, USDM_PATHS
 from tercel.localvenue.users import UserStreams
 from tercel.localvenue.wsapi import Session, answer_message, answer_subscription
 from tercel.sim.market_foreign import STP_MAKER
@@ -83,7 +80,7 @@ class VenueSetup(msgspec.Struct, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         """Refuse what makes no venue."""
-        if self.product not in ("spot", "usdm"):
+        if self.product not in PRODUCTS:
             raise ConfigError(f'product must be "spot" or "usdm", found {self.product!r}')
         if not 0 < self.speed <= 10_000:
             raise ConfigError(f"speed must be above 0 and at most 10,000, found {self.speed}")
@@ -99,9 +96,9 @@ class LocalVenue:
         self.faults = Faults()
         self.bank = Bank()
         self.is_spot = self.rules.product == "spot"
-        self.desk: Desk = Desk(self.bank, self) if self.is_spot else UsdmDesk(self.bank, self)
-        self.paths, self.methods = (PATHS, METHODS) if self.is_spot else (USDM_PATHS, USDM_METHODS)
-        self.ws_api_path = "/ws-api/v3" if self.is_spot else "/ws-fapi/v1"
+        self.product = PRODUCTS[self.rules.product]
+        self.desk = self.product.desk(self.bank, self)
+        self.ws_api_path = self.product.ws_api_path
         self.limits = RateLimits(self.rules.limits)
         self.outbox: list[tuple[Hashable, bytes | None]] = []
         self.markets: dict[str, Market] = {}
@@ -326,24 +323,17 @@ class LocalVenue:
     # --- what the desk tells --------------------------------------------------------------------------------------
 
     def report(self, order: Order, what: str, now_ms: int, trade: AccountTrade | None = None) -> None:
-        """An order changed: its executionReport."""
+        """An order changed: its executionReport, or ORDER_TRADE_UPDATE."""
         self._n_reports += 1
         number = order.account.number
         if self.users.has(number):
-            if self.is_spot:
-                event = reports.execution_report(order, what, now_ms, self._n_reports, trade)
-            else:
-                event = usdm_reports.order_update(order, what, now_ms, trade)
+            event = self.product.order_event(order, what, now_ms, self._n_reports, trade)
             self.users.publish(number, event, 2 if self.faults.duplicate_reports else 1)
 
     def balances(self, account: Account, assets: Sequence[str], now_ms: int) -> None:
-        """Balances moved: outboundAccountPosition."""
+        """Balances moved: outboundAccountPosition, or ACCOUNT_UPDATE."""
         if self.users.has(account.number):
-            if isinstance(self.desk, UsdmDesk):
-                event = usdm_reports.account_update(account, assets, self.markets, self.desk, now_ms)
-            else:
-                event = reports.balance_event(account, assets, now_ms)
-            self.users.publish(account.number, event)
+            self.users.publish(account.number, self.product.balance_event(account, self.desk, assets, now_ms))
 
     def traded(self, market: Market, trade: PublicTrade) -> None:
         """A public trade."""

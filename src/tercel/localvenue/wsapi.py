@@ -75,7 +75,7 @@ def answer_message(
         params: Mapping[str, Any] = request.params or {}
         if venue.faults.maintenance:
             raise RefusedError(UNKNOWN, "Service unavailable: maintenance.", status=503)
-        route = venue.methods.get(request.method)
+        route = venue.product.methods.get(request.method)
         own = _OWN.get(request.method)
         if route is not None:
             venue.limits.use_weight(session.caller, route.weigh(params), now_ms)
