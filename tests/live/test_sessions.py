@@ -246,6 +246,47 @@ def test_a_killed_paper_session_goes_on_without_the_orders_that_rested(venue, tm
     assert retell(tmp_path / "session").same
 
 
+SCRIPT = """
+import asyncio, sys
+import tercel as tc
+
+
+class Crossing(tc.Strategy):
+    qty: float = 0.01
+
+    def on_trade(self, ctx, trade):
+        if ctx.position(0) == 0:
+            ctx.buy(0, self.qty, limit=ctx.best_ask(0), tif=tc.IOC)
+        else:
+            ctx.close(0)
+
+
+if __name__ == "__main__":
+    port, rest_port, qty = int(sys.argv[1]), int(sys.argv[2]), 7
+    settings = tc.settings_for("local", ["BTCUSDT"], port=port, rest_port=rest_port)
+    report = tc.run_session(settings, [Crossing()], duration_s=2)
+    print(report.last.n_commands)
+"""
+
+
+def test_a_session_of_a_script_is_told_again_from_the_file(venue, tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(SCRIPT)
+    done = subprocess.run(
+        [sys.executable, "script.py", str(venue.port), str(venue.rest_port)], cwd=tmp_path, capture_output=True,
+        text=True, check=False, timeout=600,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) > 0
+    told = ran(tmp_path, "replay", "script.py:Crossing", "session")
+    assert told.returncode == 0, told.stderr
+    assert f"{int(done.stdout)} commands are the same" in told.stderr
+    script.write_text(SCRIPT.replace("== 0:", "<= 0:"))
+    other = ran(tmp_path, "replay", "script.py:Crossing", "session")
+    assert other.returncode == 3
+    assert "the code of Crossing has changed since" in other.stderr
+
+
 def cores_of_threads(pid: int) -> dict[int, set[int]]:
     return {int(task.name): os.sched_getaffinity(int(task.name)) for task in Path(f"/proc/{pid}/task").iterdir()}
 

@@ -24,7 +24,7 @@ from tercel.model.events import EVENT, LOCAL, TIMER
 from tercel.store.journal_check import Damage
 from tercel.store.journal_format import BLOCK, JournalHeader, StrategyRecord, commands_of, is_command, is_note
 from tercel.store.journal_read import JournalReader
-from tercel.strategy.compiler import code_digest
+from tercel.strategy.compiler import text_digest
 
 __all__ = ["Recovered", "begin_run", "check_header", "header_of", "recover", "run_of"]
 
@@ -71,7 +71,7 @@ def header_of(engine: Engine, *, created_ns: int, meta: dict[str, str] | None = 
         created_ns=created_ns,
         instruments=tuple(engine.instruments),
         strategies=tuple(
-            StrategyRecord(c.name, code_digest(type(s), c.dtype), s.parameters())
+            StrategyRecord(c.name, text_digest(type(s), c.dtype), s.parameters())
             for s, c in zip(engine.strategies, engine.compiled)
         ),
         limits=tuple(_plain(limit) for limit in engine.limits),

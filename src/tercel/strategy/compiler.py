@@ -7,6 +7,7 @@ warmup`; never per event.
 
 from __future__ import annotations
 
+import dis
 import hashlib
 import os
 import types
@@ -24,7 +25,7 @@ from tercel.strategy.context import CONTEXT, ContextView
 from tercel.strategy.contract import HANDLERS, Strategy
 from tercel.strategy.explain import check_handler, explain
 
-__all__ = ["CompiledStrategy", "Raised", "code_digest", "compile_strategy"]
+__all__ = ["CompiledStrategy", "Raised", "code_digest", "compile_strategy", "text_digest"]
 
 
 class Raised(msgspec.Struct):
@@ -142,13 +143,27 @@ def _callback(function: Any, dtype: np.dtype, state_view: Any, event: np.dtype |
 
 
 def code_digest(cls: type[State], dtype: np.dtype) -> str:
+    """Twelve hex digits that name the compiled code of a class's methods in the cache.
+
+    The module's name is among what they are made from: compiled code refers to it, and fails to load where it is
+    another. See `text_digest` for whether two classes do the same.
+    """
+    return _digest(cls, f"{cls.__module__} {cls._marker} {dtype.descr}")
+
+
+def text_digest(cls: type[State], dtype: np.dtype) -> str:
     """Twelve hex digits over all the text and constants that the code of a class's methods is made from.
 
-    The module's name is among them: compiled code in the cache refers to it, and fails to load where it is another.
+    They are the same for a class of a script that is run and for the one that is loaded from the script's file, which
+    Python knows by modules of different names.
     """
+    return _digest(cls, f"{cls.__qualname__} {cls._marker} {dtype.descr}")
+
+
+def _digest(cls: type[State], head: str) -> str:
     digest = hashlib.blake2b(digest_size=6)
     # The marker, and those of nested states in the dtype, hold the text of the classes.
-    digest.update(f"{cls.__module__} {cls._marker} {dtype.descr}".encode())
+    digest.update(head.encode())
     seen: set[Any] = set()
     for function in cls.record_methods().values():
         _digest_function(digest, function, seen)
@@ -171,6 +186,12 @@ def _file_digest(name: str) -> bytes:
     return _FILES[name][1]
 
 
+def _globals_of(code: types.CodeType) -> list[str]:
+    """The global names that code reads, in order."""
+    found = (x.argval for x in dis.get_instructions(code) if x.opname in ("LOAD_GLOBAL", "LOAD_NAME"))
+    return list(dict.fromkeys(found))
+
+
 def _digest_function(digest: Any, function: Any, seen: set[Any]) -> None:
     function = getattr(function, "py_func", function)
     if id(function) in seen or not isinstance(function, types.FunctionType):
@@ -181,7 +202,8 @@ def _digest_function(digest: Any, function: Any, seen: set[Any]) -> None:
     if code.co_filename not in seen:
         seen.add(code.co_filename)
         digest.update(_file_digest(code.co_filename))
-    outside = [(name, function.__globals__.get(name)) for name in code.co_names]
+    # Names of attributes are left out: a script may have a variable of that name which a handler never reads.
+    outside = [(name, function.__globals__.get(name)) for name in _globals_of(code)]
     outside += [(name, cell.cell_contents) for name, cell in zip(code.co_freevars, function.__closure__ or ())]
     for name, value in outside:
         if isinstance(value, (int, float, str, tuple)):

@@ -51,6 +51,56 @@ def test_the_digest_is_the_same_in_every_process(tmp_path: Path) -> None:
     assert digest_in_a_process(tmp_path, "1") != first
 
 
+SCRIPT = """
+import tercel as tc
+from tercel.strategy.compiler import code_digest, text_digest
+
+LIMIT = 300
+
+
+def large(size):
+    return size > LIMIT
+
+
+class Outer(tc.Strategy):
+    mean: tc.Ema = tc.Ema(span=3)
+    n: int = 0
+
+    def on_trade(self, ctx, trade):
+        if large(trade.size) and self.mean.update(trade.price) > 0.0:
+            self.n += 1
+
+
+if __name__ == "__main__":
+    # Variables of the script, of names that the handler knows as attributes.
+    price, size, n = 1, 2, 3
+    print(text_digest(Outer, Outer().record_dtype()), code_digest(Outer, Outer().record_dtype()))
+"""
+
+
+def test_a_class_of_a_script_is_the_one_of_its_file(tmp_path: Path) -> None:
+    from tercel.cli.strategy_spec import load_class
+    from tercel.strategy.compiler import code_digest, text_digest
+
+    script = tmp_path / "script.py"
+
+    def of_both() -> tuple[list[str], list[str]]:
+        done = subprocess.run([sys.executable, "script.py"], cwd=tmp_path, capture_output=True, text=True, check=True)
+        copy = tmp_path / f"copy_{len(list(tmp_path.iterdir()))}.py"
+        copy.write_text(script.read_text())
+        cls = load_class(f"{copy}:Outer")
+        dtype = cls().record_dtype()
+        return done.stdout.split(), [text_digest(cls, dtype), code_digest(cls, dtype)]
+
+    script.write_text(SCRIPT)
+    run, loaded = of_both()
+    assert run[0] == loaded[0]
+    assert run[1] != loaded[1], "what is compiled for one module cannot be loaded by another"
+    script.write_text(SCRIPT.replace("LIMIT = 300", "LIMIT = 301"))
+    edited, edited_loaded = of_both()
+    assert edited[0] == edited_loaded[0] != run[0]
+
+
 def test_inner_functions_and_sets_have_no_addresses_in_their_text() -> None:
     def outer(x: int) -> list[int]:
         return [i for i in range(x) if i in {3, 1, 2}]

@@ -111,10 +111,10 @@ def testnet(market: str) -> BinanceSettings:
             market=market, rest="https://testnet.binance.vision", streams="wss://stream.testnet.binance.vision",
             ws_api="wss://ws-api.testnet.binance.vision/ws-api/v3",
         )  # fmt: skip
-    # USD-M futures, "General Info", Testnet API Information (2026-09-25): the test network is that of demo trading, and
-    # keys are made on demo.binance.com. Its streams are routed as the main ones are (options "General Info", 2026-06-30,
-    # which lists the three paths of the same host). The WebSocket API stands where it stood ("WebSocket API General
-    # Info", September 2026).
+    # USD-M futures, "General Info", Testnet API Information (2026-09-25): the test network is that of demo trading;
+    # keys are made on demo.binance.com. Its streams are routed as the main ones are (options "General Info",
+    # 2026-06-30, lists the three paths of the same host). The WebSocket API stands where it stood ("WebSocket API
+    # General Info", September 2026).
     demo = "wss://demo-fstream.binance.com"
     return BinanceSettings(
         market=market, rest="https://demo-fapi.binance.com", streams=f"{demo}/public", trade_streams=f"{demo}/market",
