@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import io
 import lzma
+import struct
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -102,7 +103,7 @@ class SourceLines:
                         self._progress(n_done, total)
 
             if magic[:4] == b"PK\x03\x04":
-                yield from self._unzipped(b"".join(raw()))
+                yield from _named(self._unzipped(b"".join(raw())))
             elif magic[:2] == b"\x1f\x8b":
                 yield from _unpacked(raw(), lambda: zlib.decompressobj(wbits=31))
             elif magic == b"\xfd7zXZ\x00":
@@ -119,6 +120,17 @@ class SourceLines:
             self.member = members[0].filename
             with archive.open(members[0]) as file:
                 yield from _read_all(file)
+
+
+def _named(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """What `zipfile` says of damaged archives, which is much, as BadZipFile."""
+    try:
+        yield from chunks
+    except TercelError:
+        raise
+    except (ValueError, RuntimeError, LookupError, ArithmeticError, struct.error) as error:
+        # NotImplementedError is a RuntimeError: another compression, or a password.
+        raise zipfile.BadZipFile(f"{type(error).__name__}: {error}") from error
 
 
 def _refuse(message: str) -> NoReturn:
