@@ -23,7 +23,14 @@ from tercel.venues.binance.connection import BinanceConnection
 from tercel.venues.binance.settings import BinanceSettings, Credentials
 
 COIN = Instrument(
-    symbol="COINUSDT", tick_size="0.01", lot_size="0.001", venue="local", kind="spot", base="COIN", quote="USDT"
+    symbol="COINUSDT",
+    tick_size="0.01",
+    lot_size="0.001",
+    venue="local",
+    kind="spot",
+    base="COIN",
+    quote="USDT",
+    amends="replace",
 )  # type: ignore[arg-type]
 MODEL = MarketModel(mid_px=10_000, limit_rate=60.0, market_rate=8.0, warmup_s=5.0, limit_qty=40.0, market_qty=40.0)
 SMALL = Capacity(depth_ticks=4096, far_levels=512, orders=256, commands=256, timers=16)

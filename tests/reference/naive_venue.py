@@ -353,7 +353,7 @@ class NaiveVenue:
             self.say(e.CANCELED, order, order.px, order.left, r.BY_REQUEST, ts)
             self.end(order, False, ts)
         else:
-            self.amend(order, int(command["px"]), int(command["qty"]), ts)
+            self.amend(order, int(command["px"]), int(command["qty"]), int(command["arg"]), ts)
 
     def over_rate(self, ts: int) -> bool:
         if not self.rules.message_rate:
@@ -393,7 +393,11 @@ class NaiveVenue:
             return self.end(order, False, ts)
         return self.arm(order, True, ts)
 
-    def amend(self, order: Order, px: int, qty: int, ts: int) -> None:
+    def amend(self, order: Order, px: int, qty: int, left: int, ts: int) -> None:
+        qty -= max(0, left - order.left) if left else 0
+        if qty <= 0:
+            self.say(e.CANCELED, order, order.px, 0, r.FILLED_MEANWHILE, ts)
+            return self.end(order, False, ts)
         keeps = px == order.px and qty <= order.left and order.state == "resting"
         if order.slice and keeps:
             order.hidden = max(0, qty - order.shown)

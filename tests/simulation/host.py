@@ -58,8 +58,10 @@ class Host:
     """
 
     def __init__(
-        self, line: Timeline, sites: Sequence[Site], rng: random.Random, strategy: Strategy, journal: Path | None = None
-    ) -> None:
+        self, line: Timeline, sites: Sequence[Site], rng: random.Random, strategy: Strategy,
+        journal: Path | None = None, position_max: str = POSITION_MAX,
+    ) -> None:  # fmt: skip
+        self.position_max = position_max
         self.line, self.sites, self.rng, self.strategy = line, sites, rng, strategy
         by_index = {i: instrument for site in sites for i, instrument in site.instruments.items()}
         self.instruments = [by_index[i] for i in range(len(by_index))]
@@ -79,7 +81,7 @@ class Host:
         self._is_carrying = False
 
     def fresh_engine(self, run: int) -> Engine:
-        limits = Limits(position_max=POSITION_MAX, order_qty_max="0.2")  # type: ignore[arg-type]
+        limits = Limits(position_max=self.position_max, order_qty_max="0.2")  # type: ignore[arg-type]
         return Engine(self.instruments, [self.strategy], limits=limits, capacity=CAPACITY, run=run)
 
     def time(self) -> int:

@@ -8,7 +8,8 @@ from simulation.wires import Faults, S
 from simulation.world import T0, Plan, World
 from tercel.localvenue.orders import NewOrder
 from tercel.model.commands import GTC, LIMIT
-from tercel.model.events import event_rows
+from tercel.model.events import AMEND_REJECT, event_rows
+from tercel.model.reasons import FILLED_MEANWHILE
 from tercel.model.signals import Signal
 from tercel.strategy.contract import Strategy
 
@@ -35,7 +36,7 @@ class Scene(World):
 
     def __init__(self, layout: str) -> None:
         plan = Plan(0)
-        plan.faults, plan.layout = Faults(delay_ms=1.0), layout
+        plan.faults, plan.layout, plan.position_max = Faults(delay_ms=1.0), layout, "0.4"
         super().__init__(1, plan, strategy=Puppet())
         self.host.revive()
         self.line.run(T0 + 3 * S)
@@ -142,4 +143,6 @@ def test_an_order_that_fills_while_it_is_replaced_does_not_grow():
     (theirs,) = scene.venues[0].desk.open.values()
     assert (theirs.lots, theirs.filled, theirs.px) == (200, 150, bid)
     assert (scene.ours()["qty"], scene.ours()["filled"], scene.ours()["px"]) == (200, 150, bid)
+    rows = scene.host.ledger.all_rows()
+    assert rows["reason"][rows["kind"] == AMEND_REJECT].tolist() == [FILLED_MEANWHILE]
     scene.check()

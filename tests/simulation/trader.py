@@ -61,7 +61,10 @@ class Trader(Strategy):
             self.newest = ctx.order_lots(at, side, lots, 0, GTC, MARKET)
         elif what < 13:
             ctx.cancel(some)
-        elif what < 15:
+        elif what == 13:
+            # To another size and price, perhaps while it fills.
+            ctx.amend_lots(some, lots, max(1, ctx.order_px(some) + 1 - self.roll(3)))
+        elif what == 14:
             ctx.amend_lots(some, max(1, ctx.leaves_lots(some) - self.roll(4)), max(1, ctx.order_px(some)))
         elif self.roll(3) == 0:
             ctx.cancel_all(at)

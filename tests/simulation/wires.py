@@ -140,6 +140,8 @@ class Network:
         self.venue = venue
         self.faults = faults
         self.wires: dict[int, Wire] = {}
+        #: Called whenever the venue may have done something.
+        self.watch: Callable[[], None] = lambda: None
         self._n_wires = 0
         self._at_venue: set[int] = set()
         self.line.after(0, self._venue_tick)
@@ -167,6 +169,7 @@ class Network:
 
     def pump(self) -> None:
         """What the venue has to say leaves."""
+        self.watch()
         for name, data in self.venue.take():
             wire = self.wires.get(name)
             if data is None:

@@ -10,10 +10,11 @@ import random
 import tempfile
 from collections.abc import Callable
 from fractions import Fraction
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from simulation.host import POSITION_MAX, Host, Site
+from simulation.host import Host, Site
 from simulation.trader import Trader
 from simulation.wires import MS, Faults, Network, S, Timeline
 from tercel.localvenue.limits import LimitRules
@@ -33,7 +34,7 @@ T0 = 1_780_000_000_000_000_000
 def _instrument(base: str, kind: str) -> Instrument:
     return Instrument(
         symbol=f"{base}USDT", tick_size="0.01", lot_size="0.001", venue=f"local-{kind}", kind=kind, base=base,
-        quote="USDT",
+        quote="USDT", amends="replace" if kind == "spot" else "in_place",
     )  # type: ignore[arg-type]  # fmt: skip
 
 
@@ -79,6 +80,8 @@ class Plan:
         self.layout = rng.choice(["spot", "spot", "usdm", "usdm", "two", "both"])
         self.n_foreign = rng.choice([0, 0, 0, 4])
         self.n_snapshots = rng.choice([0, 3])
+        #: The smaller one is reached all the time.
+        self.position_max = rng.choice(["0.4", "0.12", "0.06"])
 
 
 class World:
@@ -103,8 +106,24 @@ class World:
             sites.append(Site(network, dict(enumerate(instruments, n)), venue.keys[0], product == "spot"))
             n += len(instruments)
         self.sites = sites
-        self.host = Host(self.line, sites, self.rng, strategy or Trader(seed=seed % 100_000, n_instruments=n), journal)
+        self.host = Host(
+            self.line, sites, self.rng, strategy or Trader(seed=seed % 100_000, n_instruments=n), journal,
+            self.plan.position_max,
+        )  # fmt: skip
         self.n_strangers = 0
+        self._positions = [[0, 0] for _ in range(n)]
+        for site, venue in zip(sites, self.venues):
+            for i in site.instruments:
+                site.network.watch = self._watched(site.network.watch, i, venue)
+
+    def _watched(self, before: Callable[[], None], i: int, venue: LocalVenue) -> Callable[[], None]:
+        """Look, whenever the venue may have done something, whether all that rests there may still trade."""
+
+        def watch() -> None:
+            before()
+            self.check_limit(i, venue)
+
+        return watch
 
     def misfortunes(self) -> None:
         """Plan what goes wrong beside the network."""
@@ -251,11 +270,25 @@ class World:
             alive = [order for order in orders if own_id(order.client_id) == name and order.is_open]
             assert len(alive) <= 1, f"{said}: an order was doubled"
         assert ids <= self.host.commanded(), f"{said}: an order that nobody commanded"
-        position, limit = 0, int(self.host.instruments[i].lots(POSITION_MAX))
-        for trade in self.trades(i, venue):
-            position += trade.order.side * trade.lots
+        self.check_limit(i, venue)
+
+    def check_limit(self, i: int, venue: LocalVenue) -> None:
+        """The position stays within its limit whatever of our orders at the venue trades next."""
+        symbol = self.host.instruments[i].symbol
+        known = self._positions[i]
+        for trade in islice(venue.desk.trades, known[0], None):
+            if trade.order.account.number == 1 and trade.order.listed.name == symbol:
+                known[1] += trade.order.side * trade.lots
+        known[0] = len(venue.desk.trades)
+        if self.n_strangers:
             # A stranger's fills are not ours to limit.
-            assert abs(position) <= limit or self.n_strangers, f"{said}: position {position} beyond its limit"
+            return
+        limit = int(self.host.instruments[i].lots(self.plan.position_max))
+        ours = venue.desk.open_orders(venue.bank.accounts[1], symbol)
+        for side in (1, -1):
+            most = side * known[1] + sum(order.left for order in ours if order.side == side)
+            said = f"seed {self.plan.seed}: {symbol} at {self.line.now_ns - T0} ns"
+            assert most <= limit, f"{said}: position {known[1]}, with what rests {most}, limit {limit}"
 
     def check_book(self, said: str, i: int, venue: LocalVenue) -> None:
         """Our book is the venue's."""

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from tercel.engine.children import child_refused, parents_cancel
+from tercel.engine.exposure import dearer, gross_of_all, n_open_of, own_best
 from tercel.engine.faults import FAULT_REFUSALS_FULL, fault
 from tercel.engine.losses import loss_limited, mark_loss, mark_x2
 from tercel.engine.outbox import push_command
@@ -52,7 +53,14 @@ from tercel.model.reasons import (
 )
 from tercel.orders.lifecycle import ORDER, ST_UNKNOWN
 from tercel.orders.positions import MONEY_MAX, POSITION, notional_of
-from tercel.orders.table import order_find, order_leaves, order_reserved, order_slot_insert
+from tercel.orders.table import (
+    order_amend_adds,
+    order_amend_most,
+    order_find,
+    order_leaves,
+    order_reserved,
+    order_slot_insert,
+)
 from tercel.risk.gate import RISK, count_refusal, gate, gate_amend, gate_message
 from tercel.strategy.context import CONTEXT, MARKET_ROW, PROPOSAL, top_ticks
 
@@ -85,79 +93,6 @@ def _bad_shape(p: Any) -> int:
     if (p.tif == GTD) != (p.expire_ns != 0):
         return BAD_ORDER_TYPE
     return 0
-
-
-@cold_kernel
-def own_best(base: int, instrument: int, side: int) -> int:
-    """Best price of our own open orders on a side of an instrument, in ticks, 0 when there is none. O(open orders).
-
-    A stop-limit order waits aside until it triggers and is left out; once it rests, the venue's own prevention sees it.
-    """
-    ctx = record(base, CONTEXT)
-    orders = records(base + ctx.off_orders, ctx.orders_max, ORDER)
-    slots = records(base + ctx.off_open, ctx.orders_max, I64)
-    best = 0
-    for i in range(ctx.n_open):
-        order = orders[slots[i]]
-        if order.instrument == instrument and order.side == side and order.px > 0 and order.type != STOP_LIMIT:
-            if best == 0 or (order.px - best) * side > 0:
-                best = order.px
-    return best
-
-
-@kernel
-def _in_quanta(base: int, amount: int, i_from: int, i_to: int) -> int:
-    """Money of one instrument in the quanta of another; float64 where their quanta differ."""
-    instruments = records(base + record(base, CONTEXT).off_instruments, i_from + i_to + 1, INSTRUMENT)
-    if instruments[i_from].quantum == instruments[i_to].quantum:
-        return amount
-    scaled = float(amount) * (instruments[i_from].quantum / instruments[i_to].quantum)
-    return MONEY_MAX if scaled > 4.5e18 else int(scaled)
-
-
-@cold_kernel
-def gross_of_all(base: int, instrument: int, but_slot: int) -> int:
-    """Gross notional of all positions and open orders, in money quanta of `instrument`; at most MONEY_MAX.
-
-    Positions count at their marks, orders at their price, else at their trigger or mark. but_slot: an order that is
-    left out, -1 none. O(instruments + open orders).
-    """
-    ctx = record(base, CONTEXT)
-    positions = records(base + ctx.off_positions, ctx.n_instruments, POSITION)
-    instruments = records(base + ctx.off_instruments, ctx.n_instruments, INSTRUMENT)
-    total = 0
-    for i in range(ctx.n_instruments):
-        lots = abs(positions[i].position)
-        px = mark_x2(base, i) >> 1
-        if lots > 0 and px > 0:
-            total = min(total + _in_quanta(base, notional_of(instruments[i], px, lots), i, instrument), MONEY_MAX)
-    orders = records(base + ctx.off_orders, ctx.orders_max, ORDER)
-    slots = records(base + ctx.off_open, ctx.orders_max, I64)
-    for k in range(ctx.n_open):
-        if slots[k] == but_slot:
-            continue
-        order = orders[slots[k]]
-        i = order.instrument
-        lots = order_reserved(order)
-        px = order.px
-        if px == 0:
-            px = order.arg if order.type == STOP else mark_x2(base, i) >> 1
-        if lots > 0 and px > 0:
-            total = min(total + _in_quanta(base, notional_of(instruments[i], px, lots), i, instrument), MONEY_MAX)
-    return total
-
-
-@kernel
-def n_open_of(base: int, instrument: int) -> int:
-    """How many of our orders on an instrument are open or in flight. O(open orders)."""
-    ctx = record(base, CONTEXT)
-    orders = records(base + ctx.off_orders, ctx.orders_max, ORDER)
-    slots = records(base + ctx.off_open, ctx.orders_max, I64)
-    n = 0
-    for i in range(ctx.n_open):
-        if orders[slots[i]].instrument == instrument:
-            n += 1
-    return n
 
 
 @kernel
@@ -284,22 +219,26 @@ def _request(base: int, p: Any, slot: int) -> int:
     order.pending = p.kind
     order.pending_ts = ctx.now
     if p.kind == AMEND:
-        # What a growing amend adds may trade before we hear of it: it counts from now on.
+        # What an amend adds may trade before we hear of it: it counts from now on.
         before = order_reserved(order)
+        instrument = records(base + ctx.off_instruments, ctx.n_instruments, INSTRUMENT)[order.instrument]
         order.pending_px = p.px
         order.pending_qty = p.qty
+        order.pending_most = order_amend_most(order, p.px, p.qty, instrument.replaces)
         position = records(base + ctx.off_positions, ctx.n_instruments, POSITION)[order.instrument]
         if order.side > 0:
             position.open_buy += order_reserved(order) - before
         else:
             position.open_sell += order_reserved(order) - before
-    push_command(base, p.kind, p.id, order.instrument, order.side, p.px, p.qty)
+    command = push_command(base, p.kind, p.id, order.instrument, order.side, p.px, p.qty)
+    if p.kind == AMEND:
+        command.arg = order_leaves(order)
     return 0
 
 
 @cold_kernel
 def _check_amend(base: int, p: Any, order: Any, slot: int) -> int:
-    """Judge an amend as the order it would make."""
+    """Judge an amend as the order it would make, in place of the old one or, where it adds, beside it."""
     ctx = record(base, CONTEXT)
     i = order.instrument
     risk = records(base + ctx.off_risk, ctx.n_instruments, RISK)[i]
@@ -307,11 +246,21 @@ def _check_amend(base: int, p: Any, order: Any, slot: int) -> int:
     instrument = records(base + ctx.off_instruments, ctx.n_instruments, INSTRUMENT)[i]
     bid, ask = top_ticks(base, ctx, i, 0), top_ticks(base, ctx, i, 1)
     opposite = own_best(base, i, -order.side) if risk.refuse_self_trade != 0 else 0
-    gross = gross_of_all(base, i, slot) if risk.has_notional != 0 else 0
     reduce_only = 1 if order.flags & REDUCE_ONLY != 0 else 0
     leaves = order_leaves(order)
+    adds = order_amend_adds(order, p.px, p.qty, instrument.replaces)
+    gross = 0
+    if risk.has_notional != 0:
+        gross = gross_of_all(base, i, -1 if adds else slot)
+        if not adds and order.px > 0 and dearer(instrument, order.px, p.px) != p.px:
+            # Of the new size as much as is left of the old one may still trade at the old price.
+            lots = min(leaves, p.qty)
+            at_old = min(notional_of(instrument, order.px, lots), MONEY_MAX)
+            gross = min(gross + at_old - min(notional_of(instrument, p.px, lots), at_old), MONEY_MAX)
+    # Where it adds, the last lot of the old order and the new one exclude each other.
+    replaced = 1 if adds else leaves
     return gate_amend(
-        risk, position, instrument, ctx.now, order.side, p.px, p.qty, leaves, bid, ask, reduce_only, opposite, gross
+        risk, position, instrument, ctx.now, order.side, p.px, p.qty, replaced, bid, ask, reduce_only, opposite, gross
     )
 
 

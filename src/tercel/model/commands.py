@@ -2,9 +2,11 @@
 
 A command carries the sequence number of the event that caused it. `arg` depends on the order type: trigger price in
 ticks (STOP, STOP_LIMIT), trailing offset in ticks (TRAILING), displayed size in lots (ICEBERG), the other order's id
-(LINK); otherwise 0. `expire_ns` is the end of a GTD order; with the flag LEAVE_BY the time by which a NEW must have
-left, which is not for the venue: who would send it later answers REJECT with reason DEADLINE instead; otherwise 0. An
-AMEND carries the new price and new size. Commands of one take have one cause and may go to the venue as one batch.
+(LINK), size left so far (AMEND); otherwise 0. `expire_ns` is the end of a GTD order; with the flag LEAVE_BY the time by
+which a NEW must have left, which is not for the venue: who would send it later answers REJECT with reason DEADLINE
+instead; otherwise 0. An AMEND carries the new price, the new size left, and in `arg` the size left that the engine knew
+of when it asked (0: not told): what the venue has less than that has filled on the way and counts against the new size.
+Commands of one take have one cause and may go to the venue as one batch.
 """
 
 from __future__ import annotations

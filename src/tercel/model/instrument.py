@@ -22,8 +22,9 @@ _KINDS = {"spot": SPOT, "linear": LINEAR, "inverse": INVERSE}
 
 #: An instrument in the state block. tick, lot, quantum: float64 sizes of one tick (quote), lot (base or contracts) and
 #: money quantum (settlement currency), for prices shown to strategies. value: money quanta of one tick times one lot
-#: (spot, linear), or money quanta times ticks of one lot (inverse: notional = value * lots / ticks).
-#: tick_num / tick_den is the tick exactly; a price computed as ticks * num / den is the float64 nearest to the decimal.
+#: (spot, linear), or money quanta times ticks of one lot (inverse: notional = value * lots / ticks). replaces: 1 where
+#: the venue amends by canceling and placing anew. tick_num / tick_den is the tick exactly; a price computed as ticks *
+#: num / den is the float64 nearest to the decimal.
 INSTRUMENT = np.dtype(
     [
         ("tick", "f8"),
@@ -37,6 +38,7 @@ INSTRUMENT = np.dtype(
         ("lot_min", "i8"),
         ("notional_min", "i8"),
         ("kind", "i8"),
+        ("replaces", "i8"),
     ],
     align=True,
 )
@@ -49,7 +51,9 @@ class Instrument(msgspec.Struct, frozen=True, kw_only=True):
     base currency, or in contracts for kind "inverse". kind: "spot", "linear" (settled in quote) or "inverse" (settled
     in base). contract_value: size of one contract, in base for linear (1 for coin-margined sizes), in quote for
     inverse. money_decimals: decimals of the settlement currency in which money is counted; raised by itself where one
-    tick times one lot needs more.
+    tick times one lot needs more. amends: "in_place", or "replace" where the venue amends by canceling the order and
+    making a new one of what is to be left, so that what fills on the way comes on top of it (Binance spot); limits
+    count both.
     """
 
     symbol: str
@@ -63,11 +67,16 @@ class Instrument(msgspec.Struct, frozen=True, kw_only=True):
     money_decimals: int = 8
     lot_min: int = 1
     notional_min: Decimal = Decimal(0)
+    amends: str = "in_place"
 
     def __post_init__(self) -> None:
         """Refuse grids that are not positive, unknown kinds, and a unit of money that int64 cannot count."""
         if self.kind not in _KINDS:
             raise ConfigError(f"instrument {self.symbol}: kind must be one of {sorted(_KINDS)}, found {self.kind!r}")
+        if self.amends not in ("in_place", "replace"):
+            raise ConfigError(
+                f"instrument {self.symbol}: amends must be 'in_place' or 'replace', found {self.amends!r}"
+            )
         for name in ("tick_size", "lot_size", "contract_value", "notional_min"):
             # Text and numbers are welcome where a Decimal is due; a float counts as its shortest text.
             exact = to_decimal(getattr(self, name), f"instrument {self.symbol}: {name}")
@@ -144,4 +153,5 @@ class Instrument(msgspec.Struct, frozen=True, kw_only=True):
         row["lot_min"] = self.lot_min
         row["notional_min"] = self.quanta(self.notional_min)
         row["kind"] = _KINDS[self.kind]
+        row["replaces"] = int(self.amends == "replace")
         return row[()]

@@ -25,7 +25,7 @@ WOULD_TRIGGER, NO_LIQUIDITY, VENUE_FULL, VENUE_DUPLICATE = 56, 57, 58, 59
 VENUE_PRICE, VENUE_SIZE, VENUE_NOTIONAL, VENUE_PRICE_BAND, VENUE_TOO_MANY_ORDERS = 60, 61, 62, 63, 64
 VENUE_BALANCE, VENUE_POSITION, VENUE_CLOSED, VENUE_UNSUPPORTED, VENUE_MALFORMED = 65, 66, 67, 68, 69
 VENUE_UNAUTHORIZED, VENUE_TIMESTAMP, VENUE_BUSY, VENUE_DOWN, VENUE_BANNED = 70, 71, 72, 73, 74
-VENUE_RULES_DIFFER, VENUE_REJECTED = 75, 76
+VENUE_RULES_DIFFER, VENUE_REJECTED, FILLED_MEANWHILE = 75, 76, 77
 # Ends.
 BY_REQUEST, IOC_REMAINDER, GTD_EXPIRED, OCO_SIBLING, PARENT_ENDED, STP_CANCELED, RUN_ENDED = range(80, 87)
 VENUE_ENDED, LIQUIDATED = 87, 88
@@ -99,6 +99,7 @@ REASONS: dict[int, tuple[str, str]] = {
     VENUE_BANNED: ("venue_banned", "the venue has banned this address for too many requests"),
     VENUE_RULES_DIFFER: ("venue_rules_differ", "the venue's rules for the instrument are not those of the run"),
     VENUE_REJECTED: ("venue_rejected", "the venue refused for a reason that has no code of its own here"),
+    FILLED_MEANWHILE: ("filled_meanwhile", "it filled, in whole or in part, while the request was on its way"),
     BY_REQUEST: ("by_request", "canceled as asked"),
     IOC_REMAINDER: ("ioc_remainder", "what an immediate order could not fill was canceled"),
     GTD_EXPIRED: ("gtd_expired", "its time was over"),

@@ -33,9 +33,10 @@ __all__ = [
 #: One order in the state block. A zeroed record is a free slot. px: int64 ticks. qty, filled: int64 lots, whole size
 #: and what of it traded. notional: int64 ticks times lots, sum over fills of px * qty. arg: as in COMMAND. pending: 0,
 #: or CANCEL or AMEND while such a request is in flight; pending_px, pending_qty: what the amend asks for, 0 once it is
-#: answered; pending_ts: when the last request was sent. link: id of the OCO or bracket sibling, 0 none. parent: id of
-#: the execution algorithm that sent it, 0 none. budget: ns in which its first answer is to be here, 0 none. passed:
-#: kept by the table (see `orders.table`), not part of the order.
+#: answered; pending_ts: when the last request was sent. pending_most: lots of the order that may have traded, first to
+#: last, by the time the amend is answered (see `orders.table.order_amend_most`), 0 without one. link: id of the OCO or
+#: bracket sibling, 0 none. parent: id of the execution algorithm that sent it, 0 none. budget: ns in which its first
+#: answer is to be here, 0 none. passed: kept by the table (see `orders.table`), not part of the order.
 ORDER = np.dtype(
     [
         ("id", "i8"),
@@ -60,6 +61,7 @@ ORDER = np.dtype(
         ("pending_px", "i8"),
         ("pending_qty", "i8"),
         ("pending_ts", "i8"),
+        ("pending_most", "i8"),
         ("link", "i8"),
         ("parent", "i8"),
         ("budget", "i8"),

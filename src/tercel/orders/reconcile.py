@@ -269,14 +269,18 @@ class _Comparison:
     def _judge_request(self, order: Any, said: VenueOrder) -> None:
         """A cancel or amend in flight that the open order shows no sign of: lost, once it can no longer arrive."""
         pending = int(order["pending"])
-        is_amended = pending == AMEND and (said.px != order["px"] or said.qty != order["qty"])
-        if pending == 0 or is_amended:
+        is_amended = said.px != order["px"] or said.qty != order["qty"]
+        if pending == 0 or (pending == AMEND and is_amended):
             return
         if self.report.ts_ns - int(order["pending_ts"]) <= self.grace_ns:
             self.unanswered.append(int(order["id"]))
             return
-        kind = CANCEL_REJECT if pending == CANCEL else AMEND_REJECT
-        self._row(kind, order, self.report.ts_ns, qty=said.qty - said.filled, reason=REQUEST_LOST)
+        left = said.qty - said.filled
+        if pending == CANCEL:
+            self._row(CANCEL_REJECT, order, self.report.ts_ns, qty=left, reason=REQUEST_LOST)
+        if pending == AMEND or (order["pending_most"] and not is_amended):
+            # Also of one that a halt's cancel went out on top of: else it would count for ever.
+            self._row(AMEND_REJECT, order, self.report.ts_ns, qty=left, reason=REQUEST_LOST)
 
     # --- positions -------------------------------------------------------------------------------------------------
 

@@ -43,8 +43,9 @@ from tercel.orders.money import MONEY_MAX, product_fits
 __all__ = [
     "FILL_LAST", "ILLEGAL", "LATE", "LOST", "NEXT_STATE", "NEXT_STATUS", "ORDER", "OVERFILL", "OVERFLOW", "ST_CANCELED",
     "ST_EXPIRED", "ST_FILLED", "ST_FREE", "ST_OPEN", "ST_PARTIALLY_FILLED", "ST_PENDING_NEW", "ST_REFUSED",
-    "ST_REJECTED", "ST_UNKNOWN", "order_apply", "order_average_price", "order_find", "order_free", "order_is_open",
-    "order_is_terminal", "order_leaves", "order_lost", "order_reserved", "order_slot_insert",
+    "ST_REJECTED", "ST_UNKNOWN", "order_amend_adds", "order_amend_most", "order_apply", "order_average_price",
+    "order_find", "order_free", "order_is_open", "order_is_terminal", "order_leaves", "order_lost", "order_reserved",
+    "order_slot_insert",
 ]  # fmt: skip
 
 
@@ -70,15 +71,41 @@ def order_leaves(order: Any) -> int:
 
 @inline_kernel
 def order_reserved(order: Any) -> int:
-    """Lots that may still trade as far as we know: what is left, or what an amend in flight asks for if that is more.
+    """Lots that may still trade as far as we know: what is left, or with an amend in flight what may come true of it.
 
     0 once the order has ended.
     """
     if order_is_terminal(order):
         return 0
     leaves = order_leaves(order)
-    asked = order.pending_qty
-    return asked if asked > leaves else leaves
+    most = order.pending_most - order.filled
+    return most if most > leaves else leaves
+
+
+@inline_kernel
+def order_amend_adds(order: Any, px: int, qty: int, replaces: int) -> bool:
+    """Whether an amend to `qty` lots left at `px` may trade beside what the order has left, not only in place of it.
+
+    So it is where the venue cancels the order and makes a new one (`replaces`, as INSTRUMENT says) of an order that has
+    filled in part: what fills before the cancel comes on top of the new size. An order without a fill is replaced only
+    if it still has none, and one that only gets smaller at its price is made smaller in its place.
+    """
+    shrinks = px == order.px and qty < order.qty - order.filled
+    return bool(replaces != 0 and order.filled > 0 and not shrinks)
+
+
+@inline_kernel
+def order_amend_most(order: Any, px: int, qty: int, replaces: int) -> int:
+    """Lots that may have traded of the order, what has filled included, by the time an amend is answered.
+
+    In place the venue is told the whole size, so fills on the way count against it: the larger of the old whole size
+    and the new. Where the amend adds, all but the last lot of the old order may fill before it is canceled; had that
+    filled too, there would be nothing to cancel and no new order.
+    """
+    if order_amend_adds(order, px, qty, replaces):
+        return int(order.qty - 1 + qty)
+    whole = order.filled + qty
+    return int(whole) if whole > order.qty else int(order.qty)
 
 
 @inline_kernel
@@ -152,6 +179,7 @@ def _clear(order: Any) -> None:
     order.pending_px = 0
     order.pending_qty = 0
     order.pending_ts = 0
+    order.pending_most = 0
     order.link = 0
     order.parent = 0
     order.budget = 0
@@ -231,6 +259,7 @@ def _settle_request(order: Any, kind: int, px: int, qty: int, status: int) -> No
     if kind == AMENDED or kind == AMEND_REJECT:
         order.pending_px = 0
         order.pending_qty = 0
+        order.pending_most = 0
     if kind == AMENDED:
         if status == 0:
             order.px = px

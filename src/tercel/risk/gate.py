@@ -298,7 +298,8 @@ def gate_amend(
     best_own_opposite_px: int,
     gross_notional: int,
 ) -> int:
-    """Judge an amend as the order it would make: `qty` lots left at `px` in place of `replaced_qty` lots left.
+    """Judge an amend as the order it would make: `qty` lots left at `px`, with which `replaced_qty` of the lots that
+    are left of the old one cannot trade: all of them, but for a venue that replaces (`order_amend_adds`).
 
     As `gate`, but it takes a message token only and is not counted as one more open order. gross_notional: without
     the notional of the order it replaces.

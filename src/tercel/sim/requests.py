@@ -1,7 +1,8 @@
 """What the simulated venue does with our requests: new orders, cancels, amends, links. Kernels, called by `sim.driver`.
 
-An amend that only makes an order smaller at its price keeps its place; any other sends it through the market again. A
-link that comes after one of its two orders has ended has the effect it would have had.
+An amend states the whole size, as futures venues take it: what filled while it was on its way counts. One that only
+makes an order smaller at its price keeps its place; any other sends it through the market again. A link that comes
+after one of its two orders has ended has the effect it would have had.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from tercel.model.events import (
 )
 from tercel.model.reasons import (
     BY_REQUEST,
+    FILLED_MEANWHILE,
     GTD_EXPIRED,
     OCO_SIBLING,
     PARENT_ENDED,
@@ -83,7 +85,7 @@ def request(venue: int, command: Any, parent: int, ts: int) -> int:
         answer(venue, CANCELED, order, order.px, order.qty + order.hidden, BY_REQUEST, ts)
         leave(venue, j, False, ts)
     elif command.kind == AMEND:
-        _amend(venue, j, command.px, command.qty, ts)
+        _amend(venue, j, command.px, command.qty, command.arg, ts)
     return 0
 
 
@@ -168,13 +170,21 @@ def _resize(order: Any, px: int, qty: int, keeps: bool) -> int:
 
 
 @cold_kernel
-def _amend(venue: int, j: int, px: int, qty: int, ts: int) -> int:
+def _amend(venue: int, j: int, px: int, qty: int, left: int, ts: int) -> int:
     """Change price or open size. Priority is kept only by a smaller size at the same price; else the order re-enters.
 
-    An order that is not in the market yet has no place to lose.
+    left: what its sender knew to be left, 0 not told: what filled since then counts against `qty`, and an order cut
+    down to what it has filled is canceled. An order that is not in the market yet has no place to lose.
     """
     head = record(venue, VENUE)
     order = records(venue + head.off_orders, REST_MAX, SIM_ORDER)[j]
+    overtaken = left - (order.qty + order.hidden)
+    if overtaken > 0:
+        qty -= overtaken
+    if qty <= 0:
+        answer(venue, CANCELED, order, order.px, 0, FILLED_MEANWHILE, ts)
+        leave(venue, j, False, ts)
+        return 0
     keeps = px == order.px and qty <= order.qty + order.hidden
     _resize(order, px, qty, keeps and order.state == RESTING)
     answer(venue, AMENDED, order, px, qty, 0, ts)

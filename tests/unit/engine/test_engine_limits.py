@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -12,7 +13,8 @@ from reference.event_makers import ack, amend_rejected, amended, canceled, fill,
 from tercel.config import Capacity
 from tercel.engine.engine import Engine
 from tercel.model.commands import AMEND, CANCEL, GTC, LIMIT, LINK, MARKET, NEW, STOP, STOP_LIMIT
-from tercel.model.events import CANCEL_REJECT, HALT, REFUSED, SIGNAL
+from tercel.model.events import CANCEL_REJECT, CONNECT, DISCONNECT, HALT, REFUSED, SIGNAL
+from tercel.model.instrument import Instrument
 from tercel.model.reasons import (
     BAD_ORDER_TYPE,
     BAD_PRICE,
@@ -32,6 +34,8 @@ from tercel.strategy.contract import Strategy
 SMALL = Capacity(commands=32, orders=16, timers=4, far_levels=64, depth_ticks=256)
 S = 1_000_000_000
 FIRST = (1 << 32) + 1
+#: The same at a venue that amends by canceling and placing anew.
+REPLACING = msgspec.structs.replace(SIM, amends="replace")
 
 
 class Asked(Strategy):
@@ -70,8 +74,8 @@ def ask(ts: int, what: int, a: float = 0.0, b: float = 0.0) -> np.ndarray:
     return row(SIGNAL, ts, id=what, arg0=bits[0], arg1=bits[1])
 
 
-def make(**limits: Any) -> Engine:
-    engine = Engine([SIM], [Asked()], limits=Limits(**limits), capacity=SMALL)
+def make(instrument: Instrument = SIM, **limits: Any) -> Engine:
+    engine = Engine([instrument], [Asked()], limits=Limits(**limits), capacity=SMALL)
     engine.start(0)
     engine.run(quote(1))
     return engine
@@ -93,9 +97,9 @@ def test_a_growing_amend_counts_while_it_is_in_flight() -> None:
     assert done(engine, ask(4, 1, 90, 9_000)) == ([AMEND], [])
     assert position(engine)["open_buy"] == 90
     assert done(engine, ask(5, 0, 20, 9_000)) == ([], [POSITION_LIMIT])
-    # A fill meanwhile takes nothing from what the amend asks for.
+    # The venue was told the whole size: a fill meanwhile is of it.
     assert done(engine, fill(6, FIRST, 1, 9_000, 5)) == ([], [])
-    assert position(engine)["open_buy"] == 90
+    assert position(engine)["open_buy"] == 85
     assert done(engine, amend_rejected(7, FIRST, 1)) == ([], [])
     assert position(engine)["open_buy"] == 35
     assert done(engine, ask(8, 1, 10, 9_000)) == ([AMEND], [])
@@ -115,6 +119,76 @@ def test_gross_counts_open_orders_and_an_amend_without_the_order_it_replaces() -
     assert done(engine, ask(7, 1, 101, 10_000)) == ([], [GROSS_LIMIT])
     assert done(engine, fill(8, FIRST, 1, 10_000, 95)) == ([], [])
     assert done(engine, ask(9, 0, 4, 10_000), ask(10, 0, 2, 10_000)) == ([NEW], [GROSS_LIMIT])
+
+
+def test_where_an_amend_is_a_replacement_both_sizes_count_once_the_order_has_fills() -> None:
+    engine = make(REPLACING, position_max="0.1")
+    assert done(engine, ask(2, 0, 40, 9_000), ack(3, FIRST, 1)) == ([NEW], [])
+    # Without a fill it is replaced only if it still has none: 40 or 50, never both.
+    assert done(engine, ask(4, 1, 50, 9_001)) == ([AMEND], [])
+    assert position(engine)["open_buy"] == 50
+    assert done(engine, amend_rejected(5, FIRST, 1), fill(6, FIRST, 1, 9_000, 10)) == ([], [])
+    # 30 are left, of which 29 may fill before the cancel, and then the new ones: 10 + 29 + 62 would be 101.
+    assert done(engine, ask(7, 1, 62, 9_001)) == ([], [POSITION_LIMIT])
+    assert done(engine, ask(8, 1, 61, 9_001)) == ([AMEND], [])
+    assert position(engine)["open_buy"] == 90
+    assert done(engine, ask(9, 0, 1, 9_000)) == ([], [POSITION_LIMIT])
+    assert done(engine, fill(10, FIRST, 1, 9_000, 29)) == ([], [])
+    assert (position(engine)["position"], position(engine)["open_buy"]) == (39, 61)
+    assert done(engine, amended(11, FIRST, 1, 9_001, 61)) == ([], [])
+    assert position(engine)["open_buy"] == 61
+    # A smaller size at its price is made smaller in its place.
+    assert done(engine, ask(12, 1, 20, 9_001)) == ([AMEND], [])
+    assert position(engine)["open_buy"] == 61
+    assert done(engine, amended(13, FIRST, 1, 9_001, 20), ask(14, 1, 20, 9_002)) == ([AMEND], [])
+    assert position(engine)["open_buy"] == 39
+    # It filled whole before the cancel: nothing was placed anew.
+    assert done(engine, fill(15, FIRST, 1, 9_001, 20)) == ([], [])
+    assert (position(engine)["position"], position(engine)["open_buy"]) == (59, 0)
+
+
+def test_an_amend_nobody_answers_counts_until_the_venue_says() -> None:
+    engine = make(REPLACING, position_max="0.1")
+    done(engine, ask(2, 0, 40, 9_000), fill(3, FIRST, 1, 9_000, 10), ask(4, 1, 30, 9_001))
+    assert position(engine)["open_buy"] == 59
+    done(engine, row(DISCONNECT, 5), fill(6, FIRST, 1, 9_000, 4), row(CONNECT, 7))
+    assert (position(engine)["position"], position(engine)["open_buy"]) == (14, 55)
+    assert done(engine, ask(8, 0, 32, 9_000)) == ([], [POSITION_LIMIT])
+    assert done(engine, amended(9, FIRST, 1, 9_001, 30), ask(10, 0, 32, 9_000)) == ([NEW], [])
+    assert position(engine)["open_buy"] == 62
+
+
+def test_an_amend_says_what_its_sender_knew_to_be_left() -> None:
+    engine = make()
+    done(engine, ask(2, 0, 40, 9_000), fill(3, FIRST, 1, 9_000, 10))
+    commands, _ = engine.run(ask(4, 1, 50, 9_001))
+    assert [int(commands[0][x]) for x in ("kind", "px", "qty", "arg")] == [AMEND, 9_001, 50, 30]
+
+
+def test_gross_counts_an_amend_in_flight_at_the_dearer_price() -> None:
+    # One lot at 100.00 is 0.1.
+    engine = make(gross_notional_max=10)
+    assert done(engine, ask(2, 0, 50, 8_000), ack(3, FIRST, 1), ask(4, 1, 50, 10_000)) == ([NEW, AMEND], [])
+    # 4 rested, 5 are asked for.
+    assert done(engine, ask(5, 0, 51, 10_000)) == ([], [GROSS_LIMIT])
+    assert done(engine, amended(6, FIRST, 1, 10_000, 50), ask(7, 1, 50, 8_000)) == ([AMEND], [])
+    assert done(engine, ask(8, 0, 51, 10_000), ask(9, 0, 50, 10_000)) == ([NEW], [GROSS_LIMIT])
+    # 50 at 8,000 rest: of 110 at 9,000 none can have traded at less. But of 110 at 7,000 50 may have, at 8,000.
+    other = make(gross_notional_max=10)
+    assert done(other, ask(2, 0, 50, 8_000), ack(3, FIRST, 1), ask(4, 1, 112, 9_000)) == ([NEW], [GROSS_LIMIT])
+    assert done(other, ask(5, 1, 136, 7_000), ask(6, 1, 135, 7_000)) == ([AMEND], [GROSS_LIMIT])
+    # Where it adds, what is left at the old price and all of the new.
+    third = make(REPLACING, gross_notional_max=10)
+    done(third, ask(2, 0, 60, 8_000), fill(3, FIRST, 1, 8_000, 10), quote(4, 7_999, 8_001))
+    assert done(third, ask(5, 1, 66, 8_002)) == ([], [GROSS_LIMIT])
+    assert done(third, ask(6, 1, 60, 8_002)) == ([AMEND], [])
+
+
+def test_an_own_order_that_is_being_amended_stands_at_both_prices() -> None:
+    engine = make()
+    done(engine, ask(2, 0, 40, 9_000), ack(3, FIRST, 1), ask(4, 1, 40, 10_001))
+    assert done(engine, ask(5, 0, -10, 10_001)) == ([], [SELF_TRADE])
+    assert done(engine, amend_rejected(6, FIRST, 1), ask(7, 0, -10, 10_001)) == ([NEW], [])
 
 
 def test_protective_stops_are_no_self_trade() -> None:

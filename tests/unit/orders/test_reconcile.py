@@ -183,6 +183,15 @@ def test_a_request_without_effect_is_lost_only_when_it_can_no_longer_arrive(pend
     assert (told(young), young.unanswered) == ([], (ID,))
 
 
+def test_an_amend_that_a_halt_canceled_on_top_of_is_lost_with_the_cancel():
+    both = books({"pending": CANCEL, "pending_ts": 8_999, "pending_most": 14})
+    assert told(judged(both, open_orders=(venue(),))) == [
+        (CANCEL_REJECT, 10, REQUEST_LOST), (AMEND_REJECT, 10, REQUEST_LOST)
+    ]  # fmt: skip
+    amended = judged(both, open_orders=(venue(px=105, qty=14),))
+    assert [kind for kind, _, _ in told(amended)] == [AMENDED, CANCEL_REJECT]
+
+
 def test_a_report_older_than_what_we_heard_changes_nothing_back():
     changed = books({"px": 120, "ts_last": ASKED + 1})
     assert told(judged(changed, open_orders=(venue(),))) == []

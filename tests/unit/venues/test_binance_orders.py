@@ -6,6 +6,7 @@ import base64
 import json
 from decimal import Decimal
 
+import msgspec
 import pytest
 from venue_cases import KEY, SECRET, T0_MS, T0_NS, VENUES, Hands, command, opened
 
@@ -30,7 +31,7 @@ from tercel.model.commands import (
     TRAILING,
 )  # fmt: skip
 from tercel.model.events import ACK, AMEND_REJECT, AMENDED, CANCEL_REJECT, CANCELED, FILL, REJECT, SELL
-from tercel.model.reasons import REASONS
+from tercel.model.reasons import REASONS, reason_name
 from tercel.venues.binance import settings as places
 from tercel.venues.binance.encoding import amend_id, own_id
 from tercel.venues.binance.exchange_info import read_exchange_info
@@ -316,7 +317,56 @@ def test_spot_amend_by_cancel_and_replace():
     assert hands.connection.desk.n_open == {0: 0}
 
 
+def partly_filled(market, lots=5):
+    hands = resting(market)
+    fill = {"l": f"0.00{lots}", "L": "60000.0", "z": f"0.00{lots}", "t": 501, "n": "0", "N": "USDT", "m": True}
+    hands.user(market.order_event(client_id(7), "TRADE", "PARTIALLY_FILLED", **fill))
+    hands.rows()
+    return hands
+
+
+def test_an_order_is_not_replaced_by_who_has_not_heard_of_its_fills():
+    hands = partly_filled(SPOT)
+    # 20 were left when it was asked for; 15 are now.
+    assert hands.send(command(7, AMEND, px=600_010, qty=10, arg=20)) == []
+    (row,) = hands.rows()
+    assert (row["kind"], reason_name(int(row["reason"]))) == (AMEND_REJECT, "filled_meanwhile")
+    (frame,) = hands.send(command(7, AMEND, px=600_010, qty=10, arg=15))
+    assert (frame["params"]["quantity"], "cancelRestrictions" in frame["params"]) == ("0.010", False)
+    (frame,) = resting(SPOT).send(command(7, AMEND, px=600_010, qty=10, arg=20))
+    assert frame["params"]["cancelRestrictions"] == "ONLY_NEW"
+
+
+@pytest.mark.parametrize(("market", "method", "field"), [
+    (SPOT, "order.amend.keepPriority", "newQty"), (USDM, "order.modify", "quantity"),
+])  # fmt: skip
+def test_what_fills_unheard_counts_against_the_whole_size(market, method, field):
+    hands = partly_filled(market)
+    (frame,) = hands.send(command(7, AMEND, px=600_000, qty=12, arg=20))
+    assert (frame["method"], frame["params"][field]) == (method, "0.012")
+    (frame,) = partly_filled(market).send(command(7, AMEND, px=600_000, qty=12, arg=15))
+    assert frame["params"][field] == "0.017"
+
+
+def test_an_order_with_fills_is_not_replaced_to_make_it_smaller():
+    hands = partly_filled(SPOT)
+    rules = hands.connection.rules
+    rules[0] = msgspec.structs.replace(rules[0], can_amend=False)
+    assert hands.send(command(7, AMEND, px=600_000, qty=10, arg=15)) == []
+    # Nor at all where the gate does not know that both may trade.
+    connection = partly_filled(SPOT).connection
+    connection.instruments[0] = msgspec.structs.replace(connection.instruments[0], amends="in_place")
+    connection.send_commands(command(7, AMEND, px=600_010, qty=10, arg=15), T0_NS)
+    for rows in (hands.rows(), connection.rows.filled()):
+        assert [reason_name(int(row["reason"])) for row in rows] == ["venue_unsupported"]
+
+
 HALVES = [
+    (
+        {"cancelResult": "FAILURE", "newOrderResult": "NOT_ATTEMPTED", "newOrderResponse": None,
+         "cancelResponse": {"code": -2011, "msg": "Order was not canceled due to cancel restrictions."}},
+        400, -2022, [(AMEND_REJECT, "filled_meanwhile")],
+    ),
     (
         {"cancelResult": "FAILURE", "newOrderResult": "NOT_ATTEMPTED", "newOrderResponse": None,
          "cancelResponse": {"code": -2011, "msg": "Unknown order sent."}},

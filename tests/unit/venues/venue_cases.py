@@ -46,7 +46,10 @@ class BinanceCase:
 
     def instrument(self) -> Instrument:
         kind = "spot" if self.is_spot else "linear"
-        return Instrument(symbol="BTCUSDT", tick_size="0.1", lot_size="0.001", kind=kind, base="BTC", quote="USDT")
+        amends = "replace" if kind == "spot" else "in_place"
+        return Instrument(
+            symbol="BTCUSDT", tick_size="0.1", lot_size="0.001", kind=kind, base="BTC", quote="USDT", amends=amends
+        )  # fmt: skip
 
     def settings(self, **more: Any) -> BinanceSettings:
         return BinanceSettings(

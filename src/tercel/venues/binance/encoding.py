@@ -29,7 +29,18 @@ from tercel.model.events import BUY
 from tercel.model.instrument import Instrument
 from tercel.venues.contract import client_id, order_id
 
-__all__ = ["HTTP_TWINS", "Grid", "Params", "amend_id", "cancel", "new_order", "own_id", "replace_order", "scale"]
+__all__ = [
+    "HTTP_TWINS",
+    "Grid",
+    "Params",
+    "amend_id",
+    "cancel",
+    "how_to_amend",
+    "new_order",
+    "own_id",
+    "replace_order",
+    "scale",
+]
 
 Params = dict[str, str | int]
 
@@ -127,6 +138,28 @@ def new_order(c: Any, symbol: str, grid: Grid, is_spot: bool, now_ns: int) -> Pa
 def cancel(number: int, symbol: str) -> Params:
     """Parameters of a cancel."""
     return {"symbol": symbol, "origClientOrderId": client_id(number)}
+
+
+def how_to_amend(c: Any, order: Any, rules: Any, is_spot: bool, replaces: bool) -> tuple[str, int, int]:
+    """The method that amends an order, lots of it that had traded as the sender knew it, and a reason or 0.
+
+    c: an AMEND. order: LiveOrder. rules: SymbolRules or None. replaces: the instrument says so. What filled unheard by
+    the sender counts against the new size. Limits count on spot's part (`orders.table.order_amend_adds`): only an order
+    with fills may trade beside its successor, and only where `replaces`; one that only gets smaller never does; and
+    nobody replaces an order whose fills it has not heard of.
+    """
+    filled = order.qty - c.arg if c.arg else order.filled
+    if not is_spot:
+        return "order.modify", filled, 0
+    smaller = c.px == order.px and c.qty < (c.arg or order.left)
+    if smaller and rules is not None and rules.can_amend:
+        return "order.amend.keepPriority", filled, 0
+    reason = 0
+    if (rules is not None and not rules.can_replace) or not order.is_plain or (filled and (smaller or not replaces)):
+        reason = reasons.VENUE_UNSUPPORTED
+    elif c.arg > order.left:
+        reason = reasons.FILLED_MEANWHILE
+    return "order.cancelReplace", filled, reason
 
 
 def replace_order(

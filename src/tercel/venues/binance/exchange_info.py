@@ -147,7 +147,7 @@ def _rules(settings: BinanceSettings, symbol: _Symbol, venue: str) -> SymbolRule
         instrument = Instrument(
             symbol=symbol.symbol, tick_size=Decimal(price.tickSize).normalize(), lot_size=step.normalize(), venue=venue,
             kind="spot" if settings.is_spot else "linear", base=symbol.baseAsset, quote=symbol.quoteAsset,
-            lot_min=lot_min, notional_min=least.normalize(),
+            lot_min=lot_min, notional_min=least.normalize(), amends="replace" if settings.is_spot else "in_place",
         )  # fmt: skip
         market = filters.get("MARKET_LOT_SIZE") or _Filter("")
         count = filters.get("MAX_NUM_ORDERS") or _Filter("")

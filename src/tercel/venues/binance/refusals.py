@@ -55,6 +55,7 @@ CODES: dict[int, int] = {
 #: Words in the message that say more than its code, in order of trial.
 TEXTS: tuple[tuple[str, int], ...] = (
     ("Unknown order", r.VENUE_UNKNOWN_ORDER),
+    ("cancel restrictions", r.FILLED_MEANWHILE),
     ("Duplicate order", r.VENUE_DUPLICATE),
     ("insufficient balance", r.VENUE_BALANCE),
     ("Market is closed", r.VENUE_CLOSED),

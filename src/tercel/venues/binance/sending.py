@@ -277,19 +277,17 @@ class Sender:
         if reason or order is None:
             connection.desk.amend_rejected(c.id, c.instrument, reason, now_ns)
             return
-        how = "order.modify"
-        if connection.settings.is_spot:
-            smaller = c.px == order.px and c.qty < order.left
-            how = "order.amend.keepPriority" if smaller and rules and rules.can_amend else "order.cancelReplace"
-            if how == "order.cancelReplace" and ((rules and not rules.can_replace) or not order.is_plain):
-                connection.desk.amend_rejected(c.id, c.instrument, reasons.VENUE_UNSUPPORTED, now_ns)
-                return
+        replaces = connection.instruments[c.instrument].amends == "replace"
+        how, filled, reason = encoding.how_to_amend(c, order, rules, connection.settings.is_spot, replaces)
+        if reason:
+            connection.desk.amend_rejected(c.id, c.instrument, reason, now_ns)
+            return
         if how == "order.cancelReplace":
             order.replacing, order.is_half_done = (c.px, c.qty), False
         order.sent_ns = now_ns
         symbol, grid = connection.instruments[c.instrument].symbol, self._grids[c.instrument]
         params = encoding.replace_order(
-            c.id, symbol, grid, order.side > 0, order.is_maker, c.px, c.qty, order.filled, how
+            c.id, symbol, grid, order.side > 0, order.is_maker, c.px, c.qty, filled, how
         )  # fmt: skip
         self._request(AMEND, how, params, c, now_ns)
 
