@@ -59,9 +59,9 @@ class Trader(Strategy):
             self.newest = ctx.order_lots(at, side, lots, px + side * 3, IOC, LIMIT)
         elif what == 9:
             self.newest = ctx.order_lots(at, side, lots, 0, GTC, MARKET)
-        elif what < 13:
+        elif what < 11:
             ctx.cancel(some)
-        elif what == 13:
+        elif what < 14:
             # To another size and price, perhaps while it fills.
             ctx.amend_lots(some, lots, max(1, ctx.order_px(some) + 1 - self.roll(3)))
         elif what == 14:

@@ -229,18 +229,23 @@ class Flow:
         feed.release()
 
     def _in_time(self, commands: np.ndarray, now_ns: int) -> np.ndarray:
-        """Answer the orders whose time to leave is over; the commands that are left.
+        """Answer the orders whose time to leave is over, or that would not leave now; the commands that are left.
 
         The engine has looked at the time of the input. Between that and the wire lie the step, the journal with its
-        sync, a pause of the machine: so the time is read again here, as the last thing before the bytes are made.
+        sync, a pause of the machine: so the time is read again here, as the last thing before the bytes are made. Where
+        earlier bytes wait for the venue nobody knows when these would leave: they are not made.
         """
         leaving_ns = now_ns if self.now is None else self.now()
-        is_late = (commands["flags"] & LEAVE_BY != 0) & (commands["kind"] == NEW) & (commands["expire_ns"] < leaving_ns)
+        is_timed = (commands["flags"] & LEAVE_BY != 0) & (commands["kind"] == NEW)
+        is_late = is_timed & (commands["expire_ns"] < leaving_ns)
+        owners = self.owners[commands["instrument"]]
+        for link in self.links:
+            if link.is_stalled:
+                is_late |= is_timed & (owners == link.i_link)
         if not is_late.any():
             return commands
-        late = commands[is_late]
+        late, owners = commands[is_late], owners[is_late]
         self.n_too_late += len(late)
-        owners = self.owners[late["instrument"]]
         for link in self.links:
             link.answer(late[owners == link.i_link], DEADLINE, now_ns)
         # What no connection trades is answered with the rest.

@@ -6,6 +6,8 @@ no answer, or its state is unknown; after a while the venue is asked about it.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from tercel.model.commands import AMEND, CANCEL, CANCEL_ALL, NEW
@@ -26,7 +28,8 @@ class Link:
 
     connection: the venue's state machine. instruments: its instruments by the engine's index, in order. is_reconciled:
     the venue has said how our orders stand since the order channel was last lost. is_open: commands may leave
-    (reconciled, and the session is armed). is_asked: a report is on its way.
+    (reconciled, and the session is armed). is_asked: a report is on its way. stalls: channel -> whether what is sent
+    there now would wait behind bytes that the venue does not take; put there by a shell that knows.
     """
 
     def __init__(self, i_link: int, connection: VenueConnection, since_ns: int) -> None:
@@ -37,6 +40,7 @@ class Link:
         self.is_reconciled = False
         self.is_open = False
         self.is_asked = False
+        self.stalls: dict[str, Callable[[], bool]] = {}
         self.was_live = False
         self.n_lost = 0
         self.n_bad_messages = 0
@@ -46,6 +50,12 @@ class Link:
         self.asked_ns = 0
         self._asked_at_loss = -1
         self._unsettled: dict[int, int] = {}
+
+    @property
+    def is_stalled(self) -> bool:
+        """Whether an order sent now would not leave now: the venue does not take what lies before it."""
+        asked = self.stalls.get(self.connection.order_channel)
+        return asked is not None and asked()
 
     def lost(self) -> None:
         """The order channel was lost: what is known of our orders is no longer certain."""

@@ -258,11 +258,13 @@ class LiveShell:
             return
         channel.socket, channel.opening = socket, None
         self.core.links[i_link].connection.writers[channel.name] = socket.send_now
+        self.core.links[i_link].stalls[channel.name] = lambda: socket.is_stalled
         self._guarded(lambda: self.core.on_connected(i_link, channel.name, now_ns))
 
     def _on_close(self, i_link: int, channel: _Channel, attempt: int, why: str, now_ns: int) -> None:
         if channel.attempt == attempt:
             self.core.links[i_link].connection.writers.pop(channel.name, None)
+            self.core.links[i_link].stalls.pop(channel.name, None)
             if self._is_hearing:
                 # A write from within the driver met the end of the socket: the driver hears of it when it is done.
                 self._loop.call_soon(self._on_close, i_link, channel, attempt, why, now_ns)

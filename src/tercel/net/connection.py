@@ -21,6 +21,7 @@ from picows import WSCloseCode, WSFrame, WSListener, WSMsgType, WSTransport
 
 from tercel import clock
 from tercel.errors import ConfigError, DataError
+from tercel.net.backlog import is_backed_up
 from tercel.net.heartbeat import NEVER, Heartbeat, Liveness, Verdict
 
 __all__ = ["Connection", "Data", "Handlers", "SocketLimits"]
@@ -117,6 +118,7 @@ class Connection(WSListener):
         "_parts",
         "_parts_bytes",
         "_recv_ns",
+        "_socket",
         "_transport",
         "_wake_timer",
         "_why",
@@ -227,6 +229,11 @@ class Connection(WSListener):
         return int(self._transport.underlying_transport.get_write_buffer_size())  # type: ignore[attr-defined]
 
     @property
+    def is_stalled(self) -> bool:
+        """Whether a frame sent now would lie behind bytes that wait for the peer, here or in the kernel."""
+        return self._is_blocked or self.n_unsent_bytes > 0 or is_backed_up(self._socket)
+
+    @property
     def rtt_ns(self) -> int:
         """Round trip of the last ping, 0 before the first."""
         return self._heartbeat.rtt_ns
@@ -236,7 +243,8 @@ class Connection(WSListener):
     def on_ws_connected(self, transport: WSTransport) -> None:
         self._transport = transport
         under = transport.underlying_transport
-        keep_alive(under.get_extra_info("socket"), _KEEP_ALIVE_S)
+        self._socket = under.get_extra_info("socket")
+        keep_alive(self._socket, _KEEP_ALIVE_S)
         under.set_write_buffer_limits(  # type: ignore[attr-defined]
             high=self._limits.write_high_bytes, low=self._limits.write_high_bytes // 4
         )

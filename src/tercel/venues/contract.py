@@ -99,6 +99,9 @@ class VenueConnection(ABC):
     are valid as `engine.rows` checks it; the driver looks none through.
     """
 
+    #: The channel that orders leave by, where it is a channel.
+    order_channel = "orders"
+
     def __init__(self, name: str, instruments: Mapping[int, Instrument]) -> None:
         self.name = name
         self.instruments = dict(instruments)
