@@ -12,10 +12,13 @@ import numpy as np
 import tercel as tc
 from live.session_parts import COIN, MODEL, SMALL, coin_venue
 from live.test_session import until
+from tercel.cli.live_view import glance_line
+from tercel.errors import NetworkError
 from tercel.jit import ENTRIES
+from tercel.live.control import ask_session
 from tercel.live.driver import LiveOptions
 from tercel.live.lifecycle import TRADING
-from tercel.live.session import LiveSession, SessionPlan, SessionReport
+from tercel.live.session import LiveSession, SessionPlan, SessionReport, failure_of
 from tercel.localvenue.limits import LimitRules
 from tercel.localvenue.server import VenueServer
 from tercel.localvenue.symbols import SymbolRules
@@ -160,3 +163,42 @@ def test_three_venues_one_of_which_dies_and_comes_back(tmp_path):
     assert {int(row["instrument"]) for row in routed} == {1, 2}
     later = [row for row in mixed[back:] if "tif" not in row.dtype.names]
     assert any(row["kind"] == CANCELED and row["instrument"] == 0 for row in later)
+
+
+def test_a_venue_that_is_not_there_ends_the_start_and_is_named(tmp_path):
+    async def main() -> SessionReport:
+        servers = [VenueServer(venue(name)) for name in NAMES[:2]]
+        for server in servers:
+            await server.start()
+        gone = servers[1]
+        plan = SessionPlan(
+            strategies=[Routed()], instruments=INSTRUMENTS[:2], directory=tmp_path, takes_signals=False,
+            connections=[connection(i, server) for i, server in enumerate(servers)], capacity=SMALL,
+            limits=tc.Limits(position_max="5"), start_s=4.0,
+        )  # fmt: skip
+        await gone.close()
+        session = LiveSession(plan)
+        living = asyncio.create_task(session.run())
+        await until(lambda: session.shell is not None and session.look().links[0].is_live, "the one", living)
+        await until(lambda: session.look().links[1].said != "", "word of the other", living)
+        status = await asyncio.to_thread(ask_session, tmp_path, "status")
+        assert status["state"] == "connect"
+        one, two = status["links"]
+        assert one["name"] == "one"
+        assert one["waits_for"] in ("", "its report of our orders and positions")
+        assert (two["name"], two["waits_for"]) == ("two", "its channels and market data to be in step")
+        shown = glance_line(session.look())
+        assert "two waits for its channels and market data to be in step: " in shown
+        report = await living
+        assert [t for t in servers[0].venue.desk.trades if t.order.account.number == 1] == []
+        await servers[0].close()
+        return report
+
+    report = run(main())
+    assert isinstance(report.error, NetworkError)
+    assert report.error.exit_code == 7
+    text = str(report.error)
+    assert text.startswith("not every venue is in step after 4 s (start_s): ")
+    assert "two waits for its channels and market data to be in step (" in text
+    assert failure_of(report) is report.error
+    assert report.last.n_commands == 0

@@ -63,6 +63,7 @@ def glance_line(seen: Glance) -> str:
     parts.append(f"{len(seen.orders)} open, {seen.n_fills} fills, {seen.n_refused} refused")
     if seen.tick_to_order_us is not None:
         parts.append(_latency(seen))
+    parts += _waited_for(seen)
     return " | ".join(parts)
 
 
@@ -75,6 +76,9 @@ def glance_panel(seen: Glance, *, title: str, width: int, left: str = "") -> Ren
     wide = width >= _WIDE
     parts: list[RenderableType] = [_head(seen, left), Text(""), _instruments(seen, wide), Text("")]
     parts += [_orders(seen, wide), Text(""), _fills(seen, wide)]
+    waited = _waited_for(seen)
+    if waited:
+        parts += [Text(""), *(Text(line, "yellow", no_wrap=True, overflow="ellipsis") for line in waited)]
     if seen.refusals:
         words = ", ".join(f"{name} {n:,}" for name, n in sorted(seen.refusals.items(), key=lambda x: -x[1])[:4])
         parts += [Text(""), Text(f"refused by the risk gate: {words}", "yellow", no_wrap=True, overflow="ellipsis")]
@@ -103,6 +107,14 @@ def _head(seen: Glance, left: str) -> RenderableType:
     grid.add_row(f"refused {seen.n_refused:,}", lost, f"venue {links}")
     grid.add_row("tick to order", _latency(seen), "")
     return grid
+
+
+def _waited_for(seen: Glance) -> list[str]:
+    """A line for each connection that commands wait for."""
+    if seen.state not in ("connect", "reconcile", "trading"):
+        return []
+    links = (link for link in seen.links if link.waits_for)
+    return [f"{x.name} waits for {x.waits_for}" + (f": {x.said}" if x.said else "") for x in links]
 
 
 def _standing(link: LinkGlance) -> str:

@@ -262,6 +262,7 @@ async def plan_session(
         is_resuming=is_resuming,
         adopt_at=adopt_at,
         is_forced=is_forced,
+        start_s=settings.session.start_s,
         duration_s=duration_s,
         stop_s=settings.session.stop_s,
         core=settings.session.core,

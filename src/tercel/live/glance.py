@@ -8,6 +8,7 @@ by the demo, some times a second.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Mapping
 
 import msgspec
 import numpy as np
@@ -16,6 +17,7 @@ from tercel.book.views import BookView
 from tercel.engine.engine import Engine
 from tercel.engine.feed import EngineFeed
 from tercel.live.driver import LiveCore
+from tercel.live.link import Link
 from tercel.model.events import FILL, MAKER
 from tercel.model.instrument import Instrument
 from tercel.model.reasons import reason_name
@@ -71,12 +73,17 @@ class FillGlance(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LinkGlance(msgspec.Struct, frozen=True, kw_only=True):
-    """One connection: is its market in step, do its orders leave, how often was it lost."""
+    """One connection: is its market in step, do its orders leave, how often was it lost, what is waited for.
+
+    waits_for: empty when nothing is. said: the last that was noted of it while it is waited for.
+    """
 
     name: str
     is_live: bool
     is_open: bool
     n_lost: int
+    waits_for: str = ""
+    said: str = ""
 
 
 class Glance(msgspec.Struct, frozen=True, kw_only=True):
@@ -147,8 +154,11 @@ class Recent:
         return float(p50), float(p99)
 
 
-def glance(core: LiveCore, recent: Recent) -> Glance:
-    """Look at a session. Costs some tens of microseconds an instrument and a few an order."""
+def glance(core: LiveCore, recent: Recent, said: Mapping[str, str] = {}) -> Glance:
+    """Look at a session. said: the last note of each connection.
+
+    Costs some tens of microseconds an instrument and a few an order.
+    """
     engine, flow = core.engine, core.flow
     instruments = tuple(_instrument(engine, i) for i in range(len(engine.instruments)))
     counts = engine.view("risk")["refusals"].sum(axis=0)
@@ -169,11 +179,16 @@ def glance(core: LiveCore, recent: Recent) -> Glance:
         instruments=instruments,
         orders=_orders(core),
         fills=tuple(reversed(recent.fills)),
-        links=tuple(
-            LinkGlance(name=x.name, is_live=x.connection.is_live, is_open=x.is_open, n_lost=x.n_lost)
-            for x in core.links
-        ),
+        links=tuple(_link(one, said) for one in core.links),
     )
+
+
+def _link(link: Link, said: Mapping[str, str]) -> LinkGlance:
+    waits_for = link.waits_for
+    return LinkGlance(
+        name=link.name, is_live=link.connection.is_live, is_open=link.is_open, n_lost=link.n_lost, waits_for=waits_for,
+        said=said.get(link.name, "") if waits_for else "",
+    )  # fmt: skip
 
 
 def _instrument(engine: Engine, i: int) -> InstrumentGlance:

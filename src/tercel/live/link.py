@@ -57,6 +57,17 @@ class Link:
         asked = self.stalls.get(self.connection.order_channel)
         return asked is not None and asked()
 
+    @property
+    def waits_for(self) -> str:
+        """What is missing before its commands may leave, for people; empty when nothing is."""
+        if not self.connection.is_live:
+            return "its channels and market data to be in step"
+        if self.is_reconciled:
+            return ""
+        if self.n_mismatches:
+            return "its report to agree with our books"
+        return "its report of our orders and positions"
+
     def lost(self) -> None:
         """The order channel was lost: what is known of our orders is no longer certain."""
         self.is_reconciled = False

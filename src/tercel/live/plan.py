@@ -57,8 +57,10 @@ class SessionPlan(msgspec.Struct, frozen=True, kw_only=True):
     at which a position that the account holds already is taken over; where none is given such a position halts the
     session (`position_unexplained`). is_resuming: lift the halt that the run before ended with. ssl: for wss and https
     addresses; the system's authorities by default. takes_signals: SIGINT and SIGTERM end the session. is_forced: end
-    the process when the session does not end by itself. duration_s: end after this time of trading, 0 for never.
-    stop_s: how long an end may take. snapshot_every_s: how often the engine's state is kept while it trades, which is
+    the process when the session does not end by itself. start_s: how long every venue may take to be in step before
+    the session ends with a NetworkError that names those that are not, 0 for ever. duration_s: end after this time of
+    trading, 0 for never. stop_s: how long an end may take. snapshot_every_s: how often the engine's state is kept
+    while it trades, which is
     what a later recovery begins with; 0 at the start only. core: where the trading thread runs, apart from the other
     threads of the process, None for wherever the system puts it. is_busy_polling: the loop looks for input all the time
     instead of sleeping until there is some. meta: kept in the journal's header, never secrets.
@@ -84,6 +86,7 @@ class SessionPlan(msgspec.Struct, frozen=True, kw_only=True):
     adopt_at: Mapping[int, str] = {}
     takes_signals: bool = True
     is_forced: bool = False
+    start_s: float = 60.0
     duration_s: float = 0.0
     stop_s: float = DEADLINE_S
     snapshot_every_s: float = 60.0

@@ -21,14 +21,14 @@ import numpy as np
 from tercel.clock import SteadyClock
 from tercel.engine.engine import Engine
 from tercel.engine.recovery import Recovered, begin_run, header_of, recover
-from tercel.errors import ConfigError, TercelError
+from tercel.errors import ConfigError, NetworkError, TercelError
 from tercel.jit import ENTRIES, n_compilations
 from tercel.live.acting import Acting, ActingApart
 from tercel.live.actors_pipeline import PipelineReport
 from tercel.live.control import ControlServer, check_halt, halt_file
 from tercel.live.driver import LiveCore
 from tercel.live.glance import Glance, Recent, glance
-from tercel.live.lifecycle import COMPILE, FLUSH, LOAD, RECOVER, STOPPED
+from tercel.live.lifecycle import COMPILE, CONNECT, FLUSH, LOAD, RECONCILE, RECOVER, STOPPED
 from tercel.live.paper import PaperConnection
 from tercel.live.plan import ActorPlan, SessionPlan, SessionReport
 from tercel.live.reconciling import AccountStanding, Origin
@@ -83,6 +83,8 @@ class LiveSession:
         self._acting: Acting | None = None
         self._snapshots: Snapshots | None = None
         self._own_core: OwnCore | None = None
+        #: The last note of each connection, by its name.
+        self._said: dict[str, str] = {}
         #: When the session's time began, and until when it waits for that.
         self._begun_ns = self._begin_by_ns = 0
 
@@ -123,7 +125,7 @@ class LiveSession:
         """The session at this moment. ConfigError before it has recovered."""
         core, _ = self._running()
         assert self.recent is not None
-        return glance(core, self.recent)
+        return glance(core, self.recent, self._said)
 
     @property
     def actors(self) -> PipelineReport | None:
@@ -290,17 +292,30 @@ class LiveSession:
         living = asyncio.create_task(shell.run(), name="live session")
         asked = asyncio.create_task(shutdown.wait(), name="wait for the end")
         timing = asyncio.create_task(self._end_in_time(shutdown), name="the session's time")
+        starting = asyncio.create_task(self._start_in_time(shell), name="the session's start")
         try:
             await asyncio.wait({living, asked}, return_when=asyncio.FIRST_COMPLETED)
             if not living.done():
                 await shutdown.run()
                 await asyncio.wait({living}, timeout=close_s)
         finally:
-            for task in (asked, timing, *(() if living.done() else (living,))):
+            for task in (asked, timing, starting, *(() if living.done() else (living,))):
                 task.cancel()
-            await asyncio.gather(living, asked, timing, return_exceptions=True)
+            await asyncio.gather(living, asked, timing, starting, return_exceptions=True)
         if not living.cancelled() and (error := living.exception()) is not None:
             raise error
+
+    async def _start_in_time(self, shell: LiveShell) -> None:
+        """End the session where a venue is not in step in time: waiting for ever would look like trading."""
+        core, limit_s = shell.core, self.plan.start_s
+        until_ns = self.clock.monotonic_ns() + round(limit_s * 1e9)
+        while limit_s and core.state in (RECOVER, CONNECT, RECONCILE):
+            missing = [link for link in core.links if link.waits_for]
+            if missing and self.clock.monotonic_ns() >= until_ns:
+                words = "; ".join(_missing(link.name, link.waits_for, self._said) for link in missing)
+                shell.fail(NetworkError(f"not every venue is in step after {limit_s:g} s (start_s): {words}"))
+                return
+            await asyncio.sleep(_LOOK_S)
 
     async def _end_in_time(self, shutdown: Shutdown) -> None:
         """Ask for the end when the session's time is over.
@@ -324,6 +339,9 @@ class LiveSession:
         await shell.wait_closing()
 
     def _tell(self, text: str) -> None:
+        name, colon, said = text.partition(": ")
+        if colon:
+            self._said[name] = said
         if self.tell is not None:
             self.tell(text)
 
@@ -340,6 +358,11 @@ class LiveSession:
             self._snapshots.look()
         if self._own_core is not None:
             self._own_core.keep_others_off()
+
+
+def _missing(name: str, waits_for: str, said: dict[str, str]) -> str:
+    """One venue that is waited for, in words."""
+    return f"{name} waits for {waits_for}" + (f" ({said[name]})" if name in said else "")
 
 
 def _last_begun(path: Path) -> JournalReader | None:

@@ -46,7 +46,8 @@ class SessionSettings(_Table, frozen=True, kw_only=True):
     status` use, and of the file HALT; a restart with the same one goes on where the last run ended. sync_ms: how often
     the journal is forced to the disk, 0 never by itself. sync_on_order: commands are on the disk before they leave.
     snapshot_every_s: how often the engine's state is kept while it trades, from which a recovery goes on; 0 at the
-    start only. stop_s: how long an end may take. answer_s: after which an unanswered order is asked about. warm_up: a
+    start only. start_s: how long the venues may take to be in step at the start, 0 for ever. stop_s: how long an end
+    may take. answer_s: after which an unanswered order is asked about. warm_up: a
     tape that the strategies see before the session begins, "" for none. core: of the processor, where the thread runs
     that trades, apart from the others. busy_poll: that thread never sleeps while it waits for messages; only for a core
     that nothing else uses. actors_in: "loop", where an actor that computes holds up the session, or "thread", one for
@@ -58,6 +59,7 @@ class SessionSettings(_Table, frozen=True, kw_only=True):
     sync_ms: float = 100.0
     sync_on_order: bool = False
     snapshot_every_s: float = 60.0
+    start_s: float = 60.0
     stop_s: float = 30.0
     answer_s: float = 5.0
     warm_up: str = ""
@@ -364,6 +366,8 @@ def _check_ranges(settings: Settings) -> None:
         raise ConfigError(f"{path}: session.snapshot_every_s: expected 0 or 1 to 86400, found {found}")
     if session.core is not None and session.core < 0:
         raise ConfigError(f"{path}: session.core: expected the number of a core, 0 or more, found {session.core}")
+    if not 0 <= session.start_s < 86_400:
+        raise ConfigError(f"{path}: session.start_s: expected 0 to 86400, found {session.start_s}")
     for name in ("name", "directory"):
         if not getattr(session, name).strip():
             raise ConfigError(f"{path}: session.{name}: expected text, found none")

@@ -109,6 +109,9 @@ MISTAKES = {
     "two places of one secret": (
         WHOLE.replace('{ env = "KEY" }', '{ env = "KEY", file = "x" }'), "venues.binance.api_key: a secret is"
     ),
+    "a start of less than nothing": (
+        WHOLE.replace("core = 1", "start_s = -1"), "session.start_s: expected 0 to 86400, found -1"
+    ),
     "a core below 0": (
         WHOLE.replace("core = 1", "core = -1"), "session.core: expected the number of a core, 0 or more, found -1"
     ),
