@@ -133,7 +133,7 @@ def ask_session(run_directory: Path, what: str, *, timeout_s: float = 5.0, **mor
         raise NetworkError(f"the session in {run_directory} does not answer: {error}") from None
     try:
         reply = msgspec.json.decode(received, type=dict[str, Any])
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         raise NetworkError(f"the session in {run_directory} gave no whole answer") from None
     if "error" in reply:
         raise NetworkError(f"the session in {run_directory} refused {what!r}: {reply['error']}")

@@ -69,7 +69,7 @@ def answer_message(
     try:
         try:
             request = _requests.decode(message)
-        except msgspec.MsgspecError:
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             raise RefusedError(_INVALID_JSON, "JSON Request is invalid.") from None
         request_id = request.id
         params: Mapping[str, Any] = request.params or {}
@@ -197,7 +197,7 @@ def answer_subscription(venue: LocalVenue, conn: Hashable, data: bytes | memoryv
     streams = venue.streams
     try:
         request = _subscriptions.decode(data)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         venue.send(conn, _encode({"error": {"code": 3, "msg": f"Invalid JSON: {error}"}}))
         return
     names = request.params or []

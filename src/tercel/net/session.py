@@ -142,7 +142,7 @@ class SessionManager:
             return False
         try:
             self._session = msgspec.json.decode(text, type=AuthSession)
-        except msgspec.MsgspecError:  # its text may quote the file
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):  # its text may quote the file
             raise DataError(f"{self._path} is not a session file: remove it and log in again") from None
         return True
 

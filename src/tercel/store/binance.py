@@ -142,7 +142,7 @@ class _Importer:
                     self.messages["ignored:" + (kind or "reply")] += 1
                 else:
                     handler(line, recv, data)
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             self._bad.bad(line, "malformed_message", f"the message is not what the venue sends: {error}")
             return
         self._recv = recv

@@ -132,7 +132,7 @@ def _events(lines: SourceLines, bad_lines: BadLines) -> Iterator[_Line]:
                 continue
             try:
                 payload = decoder.decode(body)
-            except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
                 bad_lines.bad(number, "malformed_message", f"the event's JSON is not what the log holds: {error}")
                 continue
             last_ns = ts_ns

@@ -22,7 +22,7 @@ from tercel.model.instrument import Instrument
 from tercel.store.csv_columns import FIELDS, detect_kind, is_header, resolve_columns
 from tercel.store.csv_time import date_in, detect_time_format, period_ns, time_parser
 from tercel.store.grid import Grid
-from tercel.store.lines import BadLines, Progress, SourceLines
+from tercel.store.lines import BadLines, Progress, SourceLines, shortened
 from tercel.store.tape import Tape, TapeMeta
 from tercel.store.writing import finish_tape, spooling
 
@@ -100,8 +100,8 @@ class _Reader:
         found = detect_time_format(text, day) if layout.time_format == "auto" else layout.time_format
         if found is None:
             raise DataError(
-                f"{self._source}, line {2 if has_header else 1}: cannot tell the format of time {text!r}: state it "
-                f"with time_format=, for example %m/%d/%Y %H:%M"
+                f"{self._source}, line {2 if has_header else 1}: cannot tell the format of time {shortened(text)!r}: "
+                f"state it with time_format=, for example %m/%d/%Y %H:%M"
             )
         if self._quote_bars:
             self.guessed.append("quote bars: the quote is the one at the bar's close")

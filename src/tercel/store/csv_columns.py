@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from tercel.errors import ConfigError, DataError
+from tercel.store.lines import shortened
 
 __all__ = ["FIELDS", "detect_kind", "is_header", "resolve_columns"]
 
@@ -96,7 +97,7 @@ def resolve_columns(
         elif header is None:
             raise ConfigError(f"column {field!r} is given by name, but {where} has no header: give its position")
         elif place not in header:
-            raise DataError(f"{where}: no column {place!r}; the header has {', '.join(header)}")
+            raise DataError(f"{where}: no column {place!r}; the header has {shortened(', '.join(header))}")
         else:
             found[field] = list(header).index(place)
     missing = [field for field in required if field not in found]

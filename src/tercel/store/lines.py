@@ -20,12 +20,19 @@ from typing import Any, NoReturn
 from tercel.errors import ConfigError, DataError, TercelError
 from tercel.store.atomic import storage_errors
 
-__all__ = ["BadLines", "Progress", "SourceLines"]
+__all__ = ["BadLines", "Progress", "SourceLines", "shortened"]
 
 #: Called with compressed bytes done and compressed bytes in all.
 Progress = Callable[[int, int], None]
 
 _CHUNK = 1 << 18
+#: The longest text of a file that an error message repeats, in characters.
+_SHOWN_MAX = 400
+
+
+def shortened(text: str) -> str:
+    """`text`, or its beginning and its end where a damaged file made it long."""
+    return text if len(text) <= _SHOWN_MAX else f"{text[: _SHOWN_MAX - 100]} ... {text[-100:]}"
 
 
 class BadLines:
@@ -41,6 +48,7 @@ class BadLines:
     def bad(self, line: int, reason: str, what: str, error: type[TercelError] = DataError) -> None:
         """Report line number `line`: raise `error` saying `what`, or count it under `reason`."""
         if self.stops:
+            what = shortened(what)
             raise error(f"{self.path}, line {line}: {what}; mend the file, or skip such lines with on_bad_line=skip")
         self.skipped[reason] = self.skipped.get(reason, 0) + 1
 

@@ -107,6 +107,26 @@ def test_fuzzed_http_bodies_never_raise(case):
 
 
 @BOTH
+@pytest.mark.parametrize("deep", [b"[" * 50_000, b'{"a":' * 20_000])
+def test_endless_nesting_is_a_data_error(case, deep):
+    hands = opened(case)
+    bad = b'{"e":' + deep
+    odd = case.trade(5, "60000.0", "0.005", True)[:-1] + b',"zz":' + deep
+    for channel in ("market", "orders", "user"):
+        for message in (deep, bad, odd):
+            with pytest.raises(DataError):
+                hands.connection.on_message(channel, message, hands.now_ns)
+    hands.holds = {"time", "info", "snapshot", "listen"}
+    for what in ("time", "info"):
+        hands.connection._ask(what, None, hands.now_ns)
+    hands.step(100_000_000)
+    assert hands.held
+    for request in hands.held:
+        hands.respond(request, b'{"serverTime":1,"symbols":' + deep, 200)
+        hands.connection.on_response(request.id, 503, {}, deep, hands.now_ns)
+
+
+@BOTH
 def test_client_ids_beyond_64_bits_are_not_ours(case):
     hands = opened(case)
     hands.user(case.order_event("tcffffffffffffffff", "NEW", "NEW"))

@@ -173,7 +173,7 @@ class BinanceConnection(VenueConnection):
                 self._on_answer(self._answer.decode(data), now_ns)
             else:
                 self._on_user(data, now_ns)
-        except (msgspec.MsgspecError, UnicodeDecodeError, UnitError) as error:
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, UnitError) as error:
             raise DataError(f"{self.name}, channel {channel}: not what the venue sends: {error}") from None
         self._plan()
 
@@ -192,7 +192,7 @@ class BinanceConnection(VenueConnection):
             else:
                 try:
                     self._take(asked, body, now_ns)
-                except (msgspec.MsgspecError, UnicodeDecodeError, DataError, UnitError) as problem:
+                except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, DataError, UnitError) as problem:
                     self.notes.append(f"{self.name}: {asked.what}: {problem}")
                     self._again(asked, now_ns, self.settings.backoff_max_ns)
         self._plan()

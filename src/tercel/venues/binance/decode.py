@@ -94,7 +94,7 @@ class MarketDecoder:
                 return self._on_trade(self._trade.decode(body), now_ns)
             if kind == "bookTicker":
                 return self._on_ticker(self._ticker.decode(body), now_ns)
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             raise DataError(f"a market message is not what the venue sends: {error}") from None
         return _IGNORED
 
@@ -102,7 +102,7 @@ class MarketDecoder:
         """Decode a REST depth snapshot; DataError or UnitError for what it cannot be."""
         try:
             found = self._snapshot.decode(data)
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             raise DataError(f"{instrument.symbol}: the depth snapshot is not what the venue sends: {error}") from None
         bids, asks = self._steps(instrument, found.bids), self._steps(instrument, found.asks)
         if bids and asks and max(px for px, _ in bids) >= min(px for px, _ in asks):

@@ -129,7 +129,7 @@ def read_exchange_info(
     """Read exchangeInfo for `symbols`; a symbol the venue does not have is absent. DataError for what it cannot be."""
     try:
         info = msgspec.json.decode(data, type=_Info)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise DataError(f"exchangeInfo is not what the venue sends: {error}") from None
     wanted = set(symbols)
     rules = {x.symbol: _rules(settings, x, venue) for x in info.symbols if x.symbol in wanted}

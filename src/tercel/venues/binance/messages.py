@@ -105,7 +105,7 @@ def error_of(status: int, body: bytes) -> ErrorBody:
     """The error in an HTTP answer; code 0 where its body is not one, as from a proxy under maintenance."""
     try:
         return _ERROR.decode(body)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return ErrorBody(0, f"status {status}")
 
 

@@ -140,7 +140,7 @@ class Report:
         """Take an answer; DataError, with nothing taken, for what the venue cannot have meant."""
         try:
             self._take(question, body)
-        except (msgspec.MsgspecError, UnicodeDecodeError, ValueError) as error:
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValueError) as error:
             raise DataError(f"{question.path}: the answer is not what the venue sends: {error}") from None
         self.n_waiting -= 1
 

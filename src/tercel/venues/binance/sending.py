@@ -443,5 +443,5 @@ def _decoded(data: Any, kind: Any) -> Any:
     """`data` as `kind`, None where it is not one."""
     try:
         return msgspec.json.decode(data, type=kind)
-    except (msgspec.MsgspecError, UnicodeDecodeError, ValueError):
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValueError):
         return None
