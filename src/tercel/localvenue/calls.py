@@ -96,4 +96,6 @@ class Call:
             return list(self.venue.markets.values())
         if isinstance(names, str):
             names = [name.strip().strip('"') for name in names.strip("[]").split(",")]
+        if not isinstance(names, list):
+            raise RefusedError(BAD_PARAM, "Data sent for parameter 'symbols' is not valid.")
         return [self.listed_market(str(name)) for name in names]
