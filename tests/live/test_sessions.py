@@ -47,6 +47,32 @@ daily_loss_max = 1000
 """
 
 
+TWO = """
+[venues.spot]
+market = "spot"
+network = "local"
+port = {port}
+rest_port = {rest_port}
+
+[venues.perpetual]
+market = "usdm"
+network = "local"
+port = {other_port}
+rest_port = {other_rest_port}
+
+[[instruments]]
+symbol = "BTCUSDT"
+venue = "spot"
+
+[[instruments]]
+symbol = "BTCUSDT"
+venue = "perpetual"
+
+[[strategies]]
+spec = "crossing.py:Crossing"
+"""
+
+
 def command(*arguments: object) -> list[str]:
     return [sys.executable, "-m", "tercel.cli.main", *(str(a) for a in arguments)]
 
@@ -54,9 +80,9 @@ def command(*arguments: object) -> list[str]:
 class Venue:
     """`tercel venue` in a process of its own."""
 
-    def __init__(self) -> None:
+    def __init__(self, *more: str) -> None:
         self.process = subprocess.Popen(
-            command("venue", "--port", 0, "--rest-port", 0, "--seed", 5, "--json"),
+            command("venue", "--port", 0, "--rest-port", 0, "--seed", 5, "--json", *more),
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
         assert self.process.stdout is not None
@@ -227,6 +253,27 @@ def test_nobody_there(tmp_path):
     refused = ran(tmp_path, "paper", "quoter", *dead, "--duration", "1s")
     assert refused.returncode == 7
     assert "does not tell its instruments" in refused.stderr
+    assert "its HTTP is looked for at port 1 (rest_port), its WebSockets at 1 (port)" in refused.stderr
+    elsewhere = ran(tmp_path, "paper", "quoter", "--symbol", "BTCUSDT", "--port", 19443, "--duration", "1s")
+    assert elsewhere.returncode == 2
+    assert "--port is of a local venue, and binance-usdm is none: say --venue local" in elsewhere.stderr
+
+
+def test_two_venues_of_one_configuration(venue, tmp_path):
+    other = Venue("--futures")
+    try:
+        config = tmp_path / "two.toml"
+        (tmp_path / "crossing.py").write_text(SCRIPT.replace("(0", "(trade.instrument"))
+        config.write_text(TWO.format(
+            port=venue.port, rest_port=venue.rest_port, other_port=other.port, other_rest_port=other.rest_port
+        ))  # fmt: skip
+        done = ran(tmp_path, "paper", config, "--duration", "3s", "--json")
+        assert done.returncode == 0, done.stderr
+        told = json.loads(done.stdout)
+        assert [one["name"] for one in told["end"]["links"]] == ["spot", "perpetual"]
+        assert all(one["n_fills"] > 0 for one in told["end"]["instruments"]), told["end"]["instruments"]
+    finally:
+        other.close()
 
 
 def test_a_killed_paper_session_goes_on_without_the_orders_that_rested(venue, tmp_path):

@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tercel.live.settings import PaperSettings, Settings
@@ -18,14 +18,16 @@ __all__ = ["add_place_arguments", "is_configuration", "settings_of", "specs_of"]
 
 def add_place_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments that take the place of a configuration."""
-    from tercel.live.places import PLACES
+    from tercel.live.places import LOCAL_PORT, LOCAL_REST_PORT, PLACES
 
     place = parser.add_argument_group("without a configuration")
     place.add_argument("--venue", default="binance-usdm", choices=tuple(PLACES),
-                       help=f"where: {', '.join(PLACES)}\\n(default: binance-usdm)".replace("\\n", "\n"))  # fmt: skip
+                       help=f"where: {', '.join(PLACES)}\n(default: binance-usdm)")  # fmt: skip
     place.add_argument("--symbol", action="append", default=[], help="what, as the venue spells it; repeatable")
-    place.add_argument("--port", type=int, default=0, help="of a local venue (tercel venue tells it)")
-    place.add_argument("--rest-port", type=int, default=0, help="of a local venue's HTTP, where it is another")
+    place.add_argument("--host", help="of a local venue (default: 127.0.0.1)")
+    place.add_argument("--port", type=int, help=f"of a local venue's WebSockets, as tercel venue tells it\n"
+                       f"(default: {LOCAL_PORT})")  # fmt: skip
+    place.add_argument("--rest-port", type=int, help=f"of its HTTP (default: {LOCAL_REST_PORT})")
 
 
 def is_configuration(text: str) -> bool:
@@ -45,12 +47,29 @@ def settings_of(
     if not options.symbol:
         raise ConfigError("name what to trade with --symbol, such as --symbol BTCUSDT, or give a configuration")
     settings = settings_for(
-        options.venue, options.symbol, port=options.port, rest_port=options.rest_port, directory=directory,
-        paper=paper or PaperSettings(),
-    )  # fmt: skip
+        options.venue, options.symbol, directory=directory, paper=paper or PaperSettings(), **_address(options)
+    )
     return replace(
         settings, strategies=[StrategySettings(spec=spec) for spec in specs], path=Path.cwd() / "command line"
     )
+
+
+def _address(options: argparse.Namespace) -> dict[str, Any]:
+    """Where a local venue is; nothing for another, which has an address of its own."""
+    from tercel.errors import ConfigError
+    from tercel.live.places import LOCAL_PORT, LOCAL_REST_PORT, PLACES
+
+    given = {"host": options.host, "port": options.port, "rest_port": options.rest_port}
+    if PLACES[options.venue][1] != "local":
+        for name, value in given.items():
+            if value is not None:
+                raise ConfigError(
+                    f"--{name.replace('_', '-')} is of a local venue, and {options.venue} is none: say --venue local "
+                    f"or --venue local-usdm"
+                )
+        return {}
+    defaults = {"host": "127.0.0.1", "port": LOCAL_PORT, "rest_port": LOCAL_REST_PORT}
+    return {name: defaults[name] if value is None else value for name, value in given.items()}
 
 
 def specs_of(settings: Settings, extra: Sequence[str] = ()) -> list[tuple[str, list[str]]]:

@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tercel.live.places import LOCAL_PORT, LOCAL_REST_PORT
+
 if TYPE_CHECKING:
     from tercel.cli.terminal import Terminal
     from tercel.localvenue.server import VenueServer
@@ -18,13 +20,13 @@ DESCRIPTION = """Run a venue on this machine that speaks Binance's public protoc
 streams, user data, signed orders by REST and WebSocket API. Its market is simulated, or a tape. Money and keys are made
 for it and worth nothing anywhere else. docs/local-venue.md says what it implements and how to point a client at it."""
 
-PORT, REST_PORT = 19443, 19080
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.add_argument("--port", type=int, default=PORT, help=f"of the WebSockets, 0 for any (default: {PORT})")
-    parser.add_argument("--rest-port", type=int, default=REST_PORT, help=f"of REST, 0 for any (default: {REST_PORT})")
+    parser.add_argument("--port", type=int, default=LOCAL_PORT,
+                        help=f"of the WebSockets, 0 for any (default: {LOCAL_PORT})")  # fmt: skip
+    parser.add_argument("--rest-port", type=int, default=LOCAL_REST_PORT,
+                        help=f"of REST, 0 for any (default: {LOCAL_REST_PORT})")  # fmt: skip
     parser.add_argument("--futures", action="store_true", help="USD-M futures instead of spot")
     parser.add_argument("--seed", type=int, default=1, help="which market and which keys (default: 1)")
     parser.add_argument("--tape", type=Path, metavar="FILE.tape", help="play this tape instead of simulating a market")

@@ -52,12 +52,7 @@ def binance_settings(venue: VenueSettings) -> BinanceSettings:
         return mainnet(venue.market)
     if venue.network == "test":
         return testnet(venue.market)
-    made = local(venue.market, venue.host, venue.port)
-    if venue.rest_port:
-        from msgspec.structs import replace
-
-        made = replace(made, rest=f"http://{venue.host}:{venue.rest_port}")
-    return made
+    return local(venue.market, venue.host, venue.port, venue.rest_port)
 
 
 async def ask_instruments(settings: Settings) -> list[Instrument]:
@@ -86,11 +81,24 @@ async def _ask_venue(rest: RestClient, settings: Settings, name: str) -> dict[st
     try:
         answer = await rest.request("GET", exchange_info_url(place))
     except RequestError as error:
-        raise NetworkError(f"venue {name} does not tell its instruments: {error}") from None
+        raise NetworkError(
+            f"venue {name} does not tell its instruments: {error}{_hint(settings.venues[name])}"
+        ) from None
     if answer.status != 200:
-        raise NetworkError(f"venue {name} does not tell its instruments: {_why(answer)}")
+        raise NetworkError(f"venue {name} does not tell its instruments: {_why(answer)}{_hint(settings.venues[name])}")
     info = read_exchange_info(place, answer.body, symbols, name)
     return {symbol: rules.instrument for symbol, rules in info.rules.items()}
+
+
+def _hint(venue: VenueSettings) -> str:
+    """Where a local venue is looked for, for who has started it elsewhere."""
+    if venue.network != "local":
+        return ""
+    http = venue.rest_port or venue.port
+    return (
+        f"; its HTTP is looked for at port {http} (rest_port), its WebSockets at {venue.port} (port): `tercel venue` "
+        f"tells both when it starts"
+    )
 
 
 def _why(answer: Answer) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final, Literal
 
-__all__ = ["PLACES"]
+__all__ = ["LOCAL_PORT", "LOCAL_REST_PORT", "PLACES"]
 
 #: Short name -> (market, network), as in `live.settings.VenueSettings`.
 PLACES: Final[dict[str, tuple[Literal["spot", "usdm"], Literal["main", "test", "local"]]]] = {
@@ -15,3 +15,7 @@ PLACES: Final[dict[str, tuple[Literal["spot", "usdm"], Literal["main", "test", "
     "local": ("spot", "local"),
     "local-usdm": ("usdm", "local"),
 }
+
+#: Where `tercel venue` listens unless it is told otherwise: its WebSockets, and its HTTP.
+LOCAL_PORT: Final = 19_443
+LOCAL_REST_PORT: Final = 19_080

@@ -169,6 +169,7 @@ def settings_for(
     place: str,
     symbols: Sequence[str],
     *,
+    host: str = "127.0.0.1",
     port: int = 0,
     rest_port: int = 0,
     directory: str | Path = "session",
@@ -177,8 +178,9 @@ def settings_for(
 ) -> Settings:
     """A configuration without a file: symbols of one venue, without keys, for paper trading and recording.
 
-    place: of `live.places.PLACES`. port, rest_port: of a local venue. directory: of the session, from where the process
-    runs. ConfigError where something is missing or unknown.
+    place: of `live.places.PLACES`. host, port, rest_port: of a local venue, rest_port where its HTTP is at another than
+    its WebSockets. directory: of the session, from where the process runs. ConfigError where something is missing or
+    unknown.
     """
     if place not in PLACES:
         raise ConfigError(f"no venue {place!r}; expected one of {', '.join(PLACES)}")
@@ -187,8 +189,10 @@ def settings_for(
     market, network = PLACES[place]
     if network == "local" and not 1 <= port <= 65_535:
         raise ConfigError(f"the venue {place} needs a port, 1 to 65535, found {port}")
+    if not 0 <= rest_port <= 65_535:
+        raise ConfigError(f"the venue {place}: rest_port: expected 0 to 65535, found {rest_port}")
     return Settings(
-        venues={place: VenueSettings(market=market, network=network, port=port, rest_port=rest_port)},
+        venues={place: VenueSettings(market=market, network=network, host=host, port=port, rest_port=rest_port)},
         instruments=[InstrumentSettings(symbol=symbol, venue=place) for symbol in symbols],
         strategies=[],
         session=SessionSettings(name=place, directory=str(directory)),
@@ -347,6 +351,12 @@ def _check(settings: Settings) -> None:
             raise ConfigError(f"{where}.{missing}: expected beside its other half, found none")
         if venue.network == "local" and not 1 <= venue.port <= 65_535:
             raise ConfigError(f"{where}.port: expected 1 to 65535 for a local venue, found {venue.port}")
+        if not 0 <= venue.rest_port <= 65_535:
+            raise ConfigError(f"{where}.rest_port: expected 0 to 65535, found {venue.rest_port}")
+        if venue.network != "local" and (venue.port or venue.rest_port):
+            raise ConfigError(
+                f'{where}: port and rest_port are of a local venue; say network = "local", or take them out'
+            )
     _check_ranges(settings)
 
 

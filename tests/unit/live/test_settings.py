@@ -10,6 +10,7 @@ import msgspec
 import pytest
 
 from tercel.errors import ConfigError
+from tercel.live.assembly import binance_settings
 from tercel.live.secrets import Secret, SecretRef
 from tercel.live.settings import load_settings, parse_settings, settings_for
 
@@ -102,6 +103,14 @@ MISTAKES = {
     "a local venue without a port": (
         WHOLE.replace('network = "test"', 'network = "local"'), "venues.binance.port: expected 1 to 65535"
     ),
+    "a port of a venue that is not local": (
+        WHOLE.replace('network = "test"', 'network = "test"\nport = 19443'),
+        "venues.binance: port and rest_port are of a local venue",
+    ),
+    "a rest_port that is none": (
+        WHOLE.replace('network = "test"', 'network = "local"\nport = 5\nrest_port = 70000'),
+        "venues.binance.rest_port: expected 0 to 65535, found 70000",
+    ),
     "a list in place of a table": (WHOLE.replace("[paper]", "[[paper]]"), "paper: expected a table, found a list of 1"),
     "a table in place of a list": (
         WHOLE.replace("[[strategies]]", "[strategies]"), "strategies: expected tables [[strategies]], found a table"
@@ -192,6 +201,11 @@ def test_a_configuration_without_a_file():
     assert [(one.symbol, one.venue) for one in settings.instruments] == [("BTCUSDT", "local"), ("ETHUSDT", "local")]
     assert settings.place(settings.session.directory) == Path.cwd() / "here"
     assert settings.credentials("local") is None
+    other = settings_for("local-usdm", ["BTCUSDT"], host="10.0.0.7", port=5, rest_port=6).venues["local-usdm"]
+    place = binance_settings(other)
+    assert (place.rest, place.streams, place.ws_api) == (
+        "http://10.0.0.7:6", "ws://10.0.0.7:5", "ws://10.0.0.7:5/ws-fapi/v1"
+    )  # fmt: skip
     for place, symbols, port, said in [
         ("nowhere", ["X"], 0, "no venue 'nowhere'; expected one of binance-usdm"),
         ("local", ["X"], 0, "needs a port"),

@@ -122,8 +122,11 @@ def testnet(market: str) -> BinanceSettings:
     )  # fmt: skip
 
 
-def local(market: str, host: str, port: int) -> BinanceSettings:
-    """The built-in venue, or another that speaks the protocol at one address without encryption."""
-    http, ws = f"http://{host}:{port}", f"ws://{host}:{port}"
+def local(market: str, host: str, port: int, rest_port: int = 0) -> BinanceSettings:
+    """The built-in venue, or another that speaks the protocol without encryption.
+
+    port: of its WebSockets. rest_port: of its HTTP, where that is another port.
+    """
+    http, ws = f"http://{host}:{rest_port or port}", f"ws://{host}:{port}"
     path = "/ws-api/v3" if market == "spot" else "/ws-fapi/v1"
     return BinanceSettings(market=market, rest=http, streams=ws, user_streams=ws, ws_api=ws + path)
