@@ -106,6 +106,13 @@ def test_the_actor_of_the_runtime_page(repo, tmp_path, monkeypatch):
     assert len(scope["commands"]) > 0  # type: ignore[arg-type]
 
 
+def test_the_edge_of_the_network_page(repo, tmp_path, monkeypatch):
+    scope = _run_page(repo / "docs/network.md", tmp_path, monkeypatch)
+    assert scope["n_bids"] == 5
+    assert len(scope["prices"]) >= 3  # type: ignore[arg-type]
+    assert all(price > 0 for price in scope["prices"])  # type: ignore[attr-defined]
+
+
 def test_the_execution_page(repo, tmp_path, monkeypatch):
     from tercel.model.reasons import SCHEDULE_DONE
 

@@ -1,6 +1,6 @@
 """Which of several hosts to use: at random, by measured latency, and away from those that failed.
 
-The choice is pure; `measure_latency` asks GET /health. Called by `net.reconnect` and `live`.
+The choice is pure; `measure_latency` asks GET /health. Called by `net.reconnect` and users.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """A REST client with everything around it: limits, breaker, authentication, retries, in that order (S1-03).
 
 For each attempt: wait for the limits, holding nothing; pass the breaker; authenticate under the lock; send without it.
-Called by `live`.
+For edges of a user's own; a session's venue connections have limits and retries of their own.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """A WebSocket that comes back: capped and jittered backoff as a value, and a client that reconnects by it.
 
 The client chooses a host, connects, waits until the connection ends, sets the host aside when it failed, waits, and
-begins again. What is resent or resynchronised after that is the caller's business. Called by `live`.
+begins again. What is resent or resynchronised after that is the caller's business. For edges of a user's own; a
+session's venue connections decide themselves when they come back.
 """
 
 from __future__ import annotations

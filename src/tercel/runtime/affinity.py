@@ -13,12 +13,7 @@ from contextlib import contextmanager
 
 from tercel.errors import AffinityError
 
-__all__ = ["MARKET_DATA_CORE", "ORDER_EXECUTION_CORE", "OwnCore", "n_cores", "permitted_cores", "pin", "pinned"]
-
-#: Where the market data thread goes when it has a thread of its own.
-MARKET_DATA_CORE = 0
-#: Where the order execution thread goes when it has a thread of its own.
-ORDER_EXECUTION_CORE = 1
+__all__ = ["OwnCore", "n_cores", "permitted_cores", "pin", "pinned"]
 
 
 def permitted_cores() -> frozenset[int]:
