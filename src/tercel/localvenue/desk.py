@@ -73,7 +73,7 @@ class Desk:
         elif new.lots and (mean or market.book.ask):
             listed.check_notional(mean or market.book.ask, new.lots)
         if account.n_open.get(listed.name, 0) >= listed.rules.orders_max:
-            raise filter_failure("MAX_NUM_ORDERS")
+            raise listed.refuse("MAX_NUM_ORDERS", "")
         if new.stop_px:
             if account.n_stops.get(listed.name, 0) >= listed.rules.stops_max:
                 raise filter_failure("MAX_NUM_ALGO_ORDERS")

@@ -136,6 +136,13 @@ class RateLimits:
         found.n_10s += 1
         found.n_1d += 1
 
+    def uncount_order(self, account: int, now_ms: int) -> None:
+        """An order was refused, or has traded: it counts no longer (spot, "Unfilled Order Count Rules")."""
+        found = self._orders.get(account)
+        if found is not None:
+            found.n_10s -= found.n_10s > 0 and found.ten == now_ms // _TEN_S_MS
+            found.n_1d -= found.n_1d > 0 and found.day == now_ms // _DAY_MS
+
     def used_weight(self, caller: str, now_ms: int) -> int:
         """Weight the caller has used this minute."""
         return self._caller(caller, now_ms).weight

@@ -36,10 +36,14 @@ def place(call: Call) -> Any:
     new = venue.product.read_order(call.params, market.listed, venue.rules.default_stp)
     venue.limits.use_order(account.number, call.now_ms)
     faults = venue.faults
-    if faults.reject_orders > 0:
-        faults.reject_orders -= 1
-        raise RefusedError(faults.reject_code, faults.reject_text)
-    order = venue.desk.place(account, market, new, call.now_ns)
+    try:
+        if faults.reject_orders > 0:
+            faults.reject_orders -= 1
+            raise RefusedError(faults.reject_code, faults.reject_text)
+        order = venue.desk.place(account, market, new, call.now_ns)
+    except RefusedError:
+        venue.limits.uncount_order(account.number, call.now_ms)
+        raise
     if faults.lose_answers > 0:
         faults.lose_answers -= 1
         text = "Timeout waiting for response from backend server. Send status unknown; execution status unknown."

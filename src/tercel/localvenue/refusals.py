@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["RefusedError", "filter_failure", "missing", "order_rejected"]
+__all__ = ["RefusedError", "filter_failure", "missing", "order_rejected", "usdm_filter_failure"]
 
 UNKNOWN, DISCONNECTED, TOO_MANY_REQUESTS, TIMEOUT, OVERLOADED = -1000, -1001, -1003, -1007, -1008
 FILTER_FAILURE, TOO_MANY_ORDERS, UNSUPPORTED, BAD_TIMESTAMP, BAD_SIGNATURE = -1013, -1015, -1020, -1021, -1022
@@ -25,6 +25,23 @@ _STATUS = {
     TOO_MANY_REQUESTS: 429, TOO_MANY_ORDERS: 429, TIMEOUT: 504, OVERLOADED: 503, BAD_KEY_FORMAT: 401,
     REJECTED_KEY: 401, REPLACE_PARTIAL: 409,
 }  # fmt: skip
+
+_USDM_FILTERS = {
+    ("PRICE_FILTER", "step"): (-4014, "Price not increased by tick size."),
+    ("PRICE_FILTER", "low"): (-4013, "Price less than min price."),
+    ("PRICE_FILTER", "high"): (-4002, "Price greater than max price."),
+    ("LOT_SIZE", "step"): (-4023, "Quantity not increased by step size."),
+    ("LOT_SIZE", "low"): (-4003, "Quantity less than or equal to zero."),
+    ("LOT_SIZE", "high"): (-4005, "Quantity greater than max quantity."),
+    ("MARKET_LOT_SIZE", "high"): (-4005, "Quantity greater than max quantity."),
+    ("PERCENT_PRICE_BY_SIDE", "high"): (-4016, "Limit price is too high: above the mark price's multiple."),
+    ("PERCENT_PRICE_BY_SIDE", "low"): (-4024, "Limit price is too low: below the mark price's share."),
+    ("NOTIONAL", "low"): (
+        -4164,
+        "Order's notional must be no smaller than the minimum (unless you choose reduce only).",
+    ),
+    ("MAX_NUM_ORDERS", ""): (-2025, "Reach max open order limit."),
+}
 
 
 class RefusedError(Exception):
@@ -56,9 +73,14 @@ def missing(name: str) -> RefusedError:
     return RefusedError(MANDATORY_PARAM, f"Mandatory parameter '{name}' was not sent, was empty/null, or malformed.")
 
 
-def filter_failure(name: str) -> RefusedError:
-    """An order fails a filter of its symbol."""
+def filter_failure(name: str, cause: str = "") -> RefusedError:
+    """An order of spot fails a filter of its symbol. cause: "step", "low" or "high", which spot does not tell."""
     return RefusedError(FILTER_FAILURE, f"Filter failure: {name}")
+
+
+def usdm_filter_failure(name: str, cause: str = "") -> RefusedError:
+    """An order of USD-M fails a filter of its symbol: each cause has a code of its own."""
+    return RefusedError(*_USDM_FILTERS[name, cause])
 
 
 def order_rejected(message: str) -> RefusedError:

@@ -41,6 +41,9 @@ class PublicStreams:
     ) -> None:
         self._is_spot = is_spot
         self._trade_mark = {"M": True} if is_spot else {"X": "MARKET"}
+        self._aggregate_mark = {"M": True} if is_spot else {}
+        #: How often depth is published in ms, by the word behind the stream's name.
+        self._speeds = {"": 1000, "100ms": 100} if is_spot else {"": 250, "500ms": 500, "100ms": 100}
         self._markets = markets
         self._send = send
         self._subscribers: dict[str, dict[Hashable, None]] = {}
@@ -109,14 +112,12 @@ class PublicStreams:
         if market is None or symbol != symbol.lower():
             return
         kind, _, speed = kind.partition("@")
-        slow_ms = 1000 if self._is_spot else 250
-        if kind == "depth" and speed in ("", "100ms"):
-            every = 100 if speed else slow_ms
+        every = self._speeds.get(speed, 0)
+        if kind == "depth" and every:
             market.book.watch(every)
             event = _depth_event(market, every, self._is_spot)
-        elif kind in ("depth5", "depth10", "depth20") and speed in ("", "100ms"):
-            every = 100 if speed else slow_ms
-            event = _partial_event(market, int(kind[5:]))
+        elif kind in ("depth5", "depth10", "depth20") and every:
+            event = _partial_event(market, int(kind[5:])) if self._is_spot else _usdm_partial(market, int(kind[5:]))
         elif kind.startswith("kline_") and kind[6:] in INTERVALS:
             every, event = 1000, _kline_stream(market, kind[6:])
         elif kind in ("ticker", "miniTicker"):
@@ -129,8 +130,9 @@ class PublicStreams:
         self._timed.pop(name, None)
         symbol, _, kind = name.partition("@")
         market = self._markets.get(symbol.upper())
-        if market is not None and kind in ("depth", "depth@100ms"):
-            market.book.unwatch(100 if kind == "depth@100ms" else 1000 if self._is_spot else 250)
+        kind, _, speed = kind.partition("@")
+        if market is not None and kind == "depth" and speed in self._speeds:
+            market.book.unwatch(self._speeds[speed])
 
     # --- events ---------------------------------------------------------------------------------------------------
 
@@ -174,7 +176,7 @@ class PublicStreams:
             self.publish(name, {
                 "e": "aggTrade", "E": run[-1].time_ms, "s": listed.name, "a": self._aggregate_id[listed.name],
                 "p": listed.price(run[0].px), "q": listed.qty(sum(trade.lots for trade in run)), "f": run[0].id,
-                "l": run[-1].id, "T": run[-1].time_ms, "m": run[0].is_buyer_maker, "M": True,
+                "l": run[-1].id, "T": run[-1].time_ms, "m": run[0].is_buyer_maker, **self._aggregate_mark,
             })  # fmt: skip
 
     def moved(self, market: Market, is_last: bool) -> None:
@@ -239,6 +241,22 @@ def _partial_event(market: Market, n: int) -> Event:
         book = market.book
         bids, asks = _levels(market, book.best(1, n)), _levels(market, book.best(-1, n))
         return {"lastUpdateId": book.update_id, "bids": bids, "asks": asks}
+
+    return event
+
+
+def _usdm_partial(market: Market, n: int) -> Event:
+    """The best levels as futures tell them: a depth update's names, with the id of the partial update before."""
+    told = [market.book.update_id]
+
+    def event(now_ms: int) -> dict[str, Any]:
+        book, before = market.book, told[0]
+        told[0] = book.update_id
+        return {
+            "e": "depthUpdate", "E": now_ms, "T": now_ms, "s": market.listed.name, "U": min(before + 1, book.update_id),
+            "u": book.update_id, "pu": before, "b": _levels(market, book.best(1, n)),
+            "a": _levels(market, book.best(-1, n)),
+        }  # fmt: skip
 
     return event
 

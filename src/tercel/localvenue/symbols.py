@@ -6,13 +6,14 @@ checked. Called by the venue, the order desk and exchangeInfo.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
 
 from tercel.errors import ConfigError
 from tercel.localvenue.numbers import E8, parse_e8, text_e8
-from tercel.localvenue.refusals import filter_failure
+from tercel.localvenue.refusals import RefusedError, filter_failure
 from tercel.model.instrument import Instrument
 from tercel.sim.market import MarketModel
 
@@ -89,7 +90,11 @@ def tape_symbols(instruments: list[Instrument], names: list[str] | None = None) 
 class Listed:
     """A listed symbol in integers: tick, lot and value (of one tick times one lot) in 1e-8 units."""
 
-    def __init__(self, index: int, rules: SymbolRules) -> None:
+    def __init__(
+        self, index: int, rules: SymbolRules, refuse: Callable[[str, str], RefusedError] = filter_failure
+    ) -> None:
+        #: Says no in the product's own words: the filter's name, and "step", "low" or "high".
+        self.refuse = refuse
         instrument = rules.instrument
         self.index = index
         self.rules = rules
@@ -134,14 +139,14 @@ class Listed:
         """A price on the grid, else RefusedError."""
         ticks, off = divmod(price_e8, self.tick_e8)
         if off or not 0 < ticks <= self.px_max:
-            raise filter_failure("PRICE_FILTER")
+            raise self.refuse("PRICE_FILTER", "step" if off else "low" if ticks <= 0 else "high")
         return ticks
 
     def lots(self, qty_e8: int) -> int:
         """A quantity on the grid and within its limits, else RefusedError."""
         lots, off = divmod(qty_e8, self.lot_e8)
         if off or not 1 <= lots <= self.rules.qty_max_lots:
-            raise filter_failure("LOT_SIZE")
+            raise self.refuse("LOT_SIZE", "step" if off else "low" if lots < 1 else "high")
         return lots
 
     def read_price(self, text: str, name: str = "price") -> int:
@@ -169,18 +174,18 @@ class Listed:
     def check_market_lots(self, lots: int) -> None:
         """Refuse a market order that is too large."""
         if lots > self.rules.market_qty_max_lots:
-            raise filter_failure("MARKET_LOT_SIZE")
+            raise self.refuse("MARKET_LOT_SIZE", "high")
 
     def check_price_band(self, side: int, ticks: int, mean_ticks: int) -> None:
         """Refuse a price too far from the mean price."""
         rules = self.rules
         if mean_ticks and (ticks > mean_ticks * rules.price_up or ticks < mean_ticks * rules.price_down):
-            raise filter_failure("PERCENT_PRICE_BY_SIDE")
+            raise self.refuse("PERCENT_PRICE_BY_SIDE", "high" if ticks > mean_ticks else "low")
 
     def check_notional(self, ticks: int, lots: int) -> None:
         """Refuse an order that is worth too little."""
         if ticks * lots * self.value_e8 < self.notional_min_e8:
-            raise filter_failure("NOTIONAL")
+            raise self.refuse("NOTIONAL", "low")
 
     def filters(self, lie: dict[str, dict[str, str]]) -> list[dict[str, Any]]:
         """The filters as exchangeInfo states them. lie: filter type -> fields to state otherwise."""

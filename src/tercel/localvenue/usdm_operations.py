@@ -12,13 +12,24 @@ from tercel.localvenue.calls import Call
 from tercel.localvenue.numbers import text_e8
 from tercel.localvenue.order_operations import wanted_order
 from tercel.localvenue.orders import SIDES, required
-from tercel.localvenue.refusals import BAD_LISTEN_KEY, CANCEL_REJECTED, NO_SUCH_ORDER, RefusedError, missing
+from tercel.localvenue.refusals import (
+    BAD_LISTEN_KEY,
+    CANCEL_REJECTED,
+    NO_SUCH_ORDER,
+    UNSUPPORTED,
+    RefusedError,
+    missing,
+)
 from tercel.localvenue.usdm_desk import UsdmDesk
 
 __all__ = [
-    "account_status", "balances", "cancel", "cancel_all", "exchange_info", "keep_listen_key", "modify", "positions",
-    "set_leverage", "stop_listen_key",
+    "account_status", "assets_mode", "balances", "cancel", "cancel_all", "commission", "exchange_info",
+    "keep_listen_key", "leverage_brackets", "modify", "position_mode", "positions", "premium_index", "set_leverage",
+    "set_margin_type", "set_position_mode", "stop_listen_key",
 ]  # fmt: skip
+
+LEVERAGE_MAX = 125
+_FUNDING_MS = 8 * 3_600_000
 
 
 def _desk(call: Call) -> UsdmDesk:
@@ -135,11 +146,63 @@ def account_status(call: Call) -> Any:
 def set_leverage(call: Call) -> Any:
     """The leverage of a symbol, 1 to 125."""
     market = call.market()
-    leverage = call.number("leverage", least=1, most=125)
+    leverage = call.number("leverage", least=1, most=LEVERAGE_MAX)
     if leverage is None:
         raise missing("leverage")
     _desk(call).position(call.account, market.listed.name).leverage = leverage
     return {"symbol": market.listed.name, "leverage": leverage, "maxNotionalValue": "1000000000"}
+
+
+def position_mode(call: Call) -> Any:
+    """Whether an account holds both sides apart: never, here."""
+    return {"dualSidePosition": False}
+
+
+def set_position_mode(call: Call) -> Any:
+    """Refused: one-way is what there is already."""
+    if call.text("dualSidePosition").lower() == "false":
+        raise RefusedError(-4059, "No need to change position side.")
+    raise RefusedError(UNSUPPORTED, "This operation is not supported: positions are one-way.")
+
+
+def set_margin_type(call: Call) -> Any:
+    """Refused: cross is what there is already."""
+    call.market()
+    if call.text("marginType") == "CROSSED":
+        raise RefusedError(-4046, "No need to change margin type.")
+    raise RefusedError(UNSUPPORTED, "This operation is not supported: margin is cross.")
+
+
+def assets_mode(call: Call) -> Any:
+    """Whether other assets than the quote currency serve as margin: never, here."""
+    return {"multiAssetsMargin": False}
+
+
+def premium_index(call: Call) -> Any:
+    """Mark price and funding: the price positions are valued at, and no funding."""
+    desk, rows = _desk(call), []
+    for market in call.markets():
+        mark = market.listed.price(desk.mark(market))
+        rows.append({
+            "symbol": market.listed.name, "markPrice": mark, "indexPrice": mark, "estimatedSettlePrice": mark,
+            "lastFundingRate": text_e8(0), "interestRate": text_e8(0),
+            "nextFundingTime": call.now_ms - call.now_ms % _FUNDING_MS + _FUNDING_MS, "time": call.now_ms,
+        })  # fmt: skip
+    return rows[0] if call.params.get("symbol") is not None else rows
+
+
+def commission(call: Call) -> Any:
+    """The account's rates at a symbol."""
+    account = call.account
+    return {"symbol": call.market().listed.name, "makerCommissionRate": text_e8(account.maker),
+            "takerCommissionRate": text_e8(account.taker)}  # fmt: skip
+
+
+def leverage_brackets(call: Call) -> Any:
+    """One bracket for each symbol: any leverage for any size."""
+    bracket = {"bracket": 1, "initialLeverage": LEVERAGE_MAX, "notionalCap": 1_000_000_000, "notionalFloor": 0,
+               "maintMarginRatio": 0.0, "cum": 0.0}  # fmt: skip
+    return [{"symbol": market.listed.name, "brackets": [bracket]} for market in call.markets()]
 
 
 def _own_listen_key(call: Call) -> str:

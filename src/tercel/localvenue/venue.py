@@ -125,7 +125,7 @@ class LocalVenue:
             rules = rules or tape_symbols(tape.instruments)
             all_rows = tape.rows()
         for i, each in enumerate(rules or default_symbols()):
-            listed = Listed(i, each)
+            listed = Listed(i, each, self.product.refuse_filter)
             if listed.name in self.markets:
                 raise ConfigError(f"symbol {listed.name} is listed twice")
             book = DepthBook()
@@ -326,6 +326,8 @@ class LocalVenue:
         """An order changed: its executionReport, or ORDER_TRADE_UPDATE."""
         self._n_reports += 1
         number = order.account.number
+        if trade is not None and self.is_spot and order.filled == trade.lots:
+            self.limits.uncount_order(number, now_ms)
         if self.users.has(number):
             event = self.product.order_event(order, what, now_ms, self._n_reports, trade)
             self.users.publish(number, event, 2 if self.faults.duplicate_reports else 1)

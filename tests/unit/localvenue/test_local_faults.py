@@ -53,6 +53,25 @@ def test_order_counts():
     assert client.order("BUY", "0.01", "50000")["status"] == "NEW"
 
 
+def test_orders_that_trade_or_are_refused_do_not_count():
+    venue = started(limits=LimitRules(orders_10s=5))
+    client = Client(venue)
+
+    def count():
+        return client.rest("GET", "/api/v3/rateLimit/order")[2][0]["count"]
+
+    resting = client.order("BUY", "0.01", "59000")
+    assert (resting["status"], count()) == ("NEW", 1)
+    for _ in range(10):  # twice as many as may wait unfilled
+        assert client.order("BUY", "0.01")["status"] == "FILLED"
+        assert client.order("SELL", "0.01", "1000000000")["code"] == -1013
+        assert client.order("BUY", "900", "59000")["code"] == -2010
+    assert count() == 1
+    Client(venue, venue.keys[1]).order("SELL", "5", "59000.00", timeInForce="IOC")
+    assert venue.desk.find(venue.bank.accounts[1], "BTCUSDT", resting["orderId"], None, 0).filled > 0
+    assert count() == 0
+
+
 def test_who_may_ask(venue, client):
     assert client.rest("GET", "/api/v3/account")[0] == 200
     wrong = Client(venue, client.key)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import random
 
 import pytest
@@ -167,3 +168,78 @@ def test_money_is_conserved_whatever_traders_do(venue):
         mine = [t for t in venue.desk.trades if t.order.account is account]
         assert position.lots == sum(t.lots * t.order.side for t in mine)
         assert position.realized == sum(t.realized for t in mine)
+
+
+@pytest.mark.parametrize(
+    ("changed", "code"),
+    [
+        ({"quantity": "0.00015"}, -4023),
+        ({"quantity": "0"}, -4003),
+        ({"quantity": "99999"}, -4005),
+        ({"price": "50000.5"}, -4014),
+        ({"price": "0"}, -4013),
+        ({"price": "99999999999"}, -4002),
+        ({"price": "59000", "quantity": "0.0001", "reduceOnly": "false"}, 0),
+        ({"price": "15000", "quantity": "0.0003"}, -4164),
+        ({"price": "1000", "quantity": "1"}, -4024),
+        ({"price": "900000", "side": "SELL"}, -4016),
+    ],
+)
+def test_filters_have_codes_of_their_own(venue, trader, changed, code):
+    pass_time(venue, 1.0)  # until there is a mean price
+    params = {"side": "BUY", "quantity": "0.01", "price": "50000", **changed}
+    assert trader.order(**params).get("code", 0) == code
+
+
+def test_the_most_orders_an_account_may_have(venue, trader):
+    for _ in range(venue.markets["BTCUSDT"].listed.rules.orders_max):
+        assert trader.order("BUY", "0.001", "50000")["status"] == "NEW"
+    assert trader.order("BUY", "0.001", "50000")["code"] == -2025
+
+
+def test_the_best_levels_are_told_as_depth_updates(venue, trader):
+    names = ["btcusdt@depth5@100ms", "btcusdt@depth10@500ms", "btcusdt@depth@500ms", "btcusdt@aggTrade"]
+    assert venue.connect("md", "/stream?streams=" + "/".join(names), venue.now_ns) == 101
+    pass_time(venue, 3.0)
+    seen = {name: [] for name in names}
+    for conn, data in venue.take():
+        if conn == "md":
+            event = json.loads(data)
+            seen[event["stream"]].append(event["data"])
+    fives, tens = seen[names[0]], seen[names[1]]
+    assert (len(fives), len(tens)) == (30, 6)
+    for events, n in ((fives, 5), (tens, 10)):
+        for before, event in itertools.pairwise(events):
+            assert event["e"] == "depthUpdate"
+            assert event["pu"] == before["u"] <= event["u"]
+            assert len(event["b"]) == len(event["a"]) == n
+    last = tens[-1]
+    book = venue.markets["BTCUSDT"].book
+    assert last["u"] == book.update_id
+    assert [float(px) for px, _ in last["b"]] == [float(px) for px, _ in book.best(1, 10)]
+    assert {event["E"] % 500 for event in seen[names[2]]} == {0}
+    assert seen[names[3]]
+    assert all("M" not in event for event in seen[names[3]])
+
+
+def test_how_the_account_stands_and_that_it_stays_so(venue, trader):
+    def get(path, **params):
+        return trader.rest("GET", path, **params)[2]
+
+    def post(path, **params):
+        return trader.rest("POST", path, **params)[2]["code"]
+
+    assert get("/fapi/v1/positionSide/dual") == {"dualSidePosition": False}
+    assert get("/fapi/v1/multiAssetsMargin") == {"multiAssetsMargin": False}
+    assert post("/fapi/v1/positionSide/dual", dualSidePosition="false") == -4059
+    assert post("/fapi/v1/positionSide/dual", dualSidePosition="true") == -1020
+    assert post("/fapi/v1/marginType", symbol="BTCUSDT", marginType="CROSSED") == -4046
+    assert post("/fapi/v1/marginType", symbol="BTCUSDT", marginType="ISOLATED") == -1020
+    rates = get("/fapi/v1/commissionRate", symbol="BTCUSDT")
+    assert float(rates["makerCommissionRate"]) == venue.bank.accounts[1].maker / 1e8
+    assert [row["symbol"] for row in get("/fapi/v1/leverageBracket")] == list(venue.markets)
+    trader.order("BUY", "0.01")
+    premium = get("/fapi/v1/premiumIndex", symbol="BTCUSDT")
+    held = get("/fapi/v3/positionRisk", symbol="BTCUSDT")[0]
+    assert premium["markPrice"] == held["markPrice"]
+    assert premium["nextFundingTime"] % (8 * 3_600_000) == 0
