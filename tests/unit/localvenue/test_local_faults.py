@@ -211,3 +211,18 @@ def test_a_restart_loses_connections_and_keeps_orders(venue, client):
     found = client.rest("GET", "/api/v3/order", symbol="BTCUSDT", orderId=order["orderId"])[2]
     assert found["status"] == "NEW"
     assert venue.connect("user", "/ws-api/v3", venue.now_ns) == 101
+
+
+def test_a_connection_of_two_listen_keys_is_forgotten_with_both(venue):
+    clients = [Client(venue, key) for key in venue.keys[:2]]
+    keys = [c.rest("POST", "/api/v3/userDataStream", False)[2]["listenKey"] for c in clients]
+    assert venue.connect("both", f"/stream?streams={keys[0]}/{keys[1]}", venue.now_ns) == 101
+    for client in clients:
+        client.order("BUY", "0.01", "50000")
+    heard = [json.loads(data)["stream"] for conn, data in venue.take() if conn == "both"]
+    assert set(heard) == set(keys)
+    venue.disconnect("both")
+    for number, client in enumerate(clients, 1):
+        client.order("BUY", "0.01", "50000")
+        assert not venue.users.has(number)
+    assert venue.take() == []
