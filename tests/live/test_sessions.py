@@ -151,6 +151,11 @@ def test_a_paper_session_trades_and_goes_on_after_a_restart(venue, tmp_path):
     assert retell(tmp_path / "session").same
     assert ran(tmp_path, "replay", "session").returncode == 0
 
+    other = ran(tmp_path, *arguments, "--set", "every_ms=21")
+    assert other.returncode == 3
+    assert "every_ms was 100, now it is 21" in other.stderr
+    assert "or begin anew and take orders and positions from the venue (--fresh does; the journal is in" in other.stderr
+
 
 def test_recording_makes_a_capture_that_imports_and_a_tape(venue, tmp_path):
     recorded = ran(tmp_path, "record", *place(venue), "--duration", "3s", "--tape", "t.tape", "--json")

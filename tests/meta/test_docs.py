@@ -82,6 +82,12 @@ def test_the_site_has_every_page(repo):
     assert listed == pages
 
 
+def test_the_index_lists_every_page(repo):
+    index = (repo / "docs/index.md").read_text(encoding="utf-8")
+    rows = set(re.findall(r"^\| \[[^\]]+\]\(([\w/-]+\.md)\) \|", index, re.MULTILINE))
+    assert rows == {p.name for p in (repo / "docs").glob("*.md") if p.name != "index.md"} | {"adr/index.md"}
+
+
 def test_commands_of_make_in_the_documents_exist(documents, repo):
     makefile = (repo / "Makefile").read_text(encoding="utf-8")
     targets = set(re.findall(r"^([a-z-]+):", makefile, re.MULTILINE))

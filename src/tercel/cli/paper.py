@@ -119,6 +119,7 @@ def run_session(
     from tercel.cli.simulate import seconds_of
     from tercel.cli.trading import strategies_and_meta, tell_end, trade
     from tercel.cli.warm import LIVE_ENTRIES, PAPER_ENTRIES, warm
+    from tercel.errors import JournalError
     from tercel.runtime.loop import run as run_loop
 
     duration_s = seconds_of(options.duration) if options.duration else 0.0
@@ -127,11 +128,15 @@ def run_session(
     actors = actor_plans(settings, options.actors)
     warm(terminal, (PAPER_ENTRIES if on_paper else {}) | LIVE_ENTRIES, [spec for spec, _ in specs])
     view = LiveView(f"{title}: {settings.session.name}")
-    with view:
-        plan, report = run_loop(
-            trade(
-                settings, view, on_paper=on_paper, keys=keys, actors=actors, duration_s=duration_s,
-                is_anew=options.fresh, is_resuming=options.resume, **made,
-            )
-        )  # fmt: skip
+    try:
+        with view:
+            plan, report = run_loop(
+                trade(
+                    settings, view, on_paper=on_paper, keys=keys, actors=actors, duration_s=duration_s,
+                    is_anew=options.fresh, is_resuming=options.resume, **made,
+                )
+            )  # fmt: skip
+    except JournalError as error:
+        where = settings.place(settings.session.directory)
+        raise JournalError(f"{error} (--fresh does; the journal is in {where})") from None
     return tell_end(terminal, plan, report)
