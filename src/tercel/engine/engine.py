@@ -25,6 +25,7 @@ from tercel.jit import address_of, entry
 from tercel.model.commands import COMMAND
 from tercel.model.events import EVENT
 from tercel.model.instrument import Instrument
+from tercel.model.rowcopy import copied, joined
 from tercel.risk.limits import Limits
 from tercel.strategy.compiler import CompiledStrategy, compile_strategy
 from tercel.strategy.context import CONTEXT, INT64_MAX
@@ -215,8 +216,8 @@ class Engine:
             commands.append(sent)
             refused.append(refusals)
         return (
-            np.concatenate(commands) if commands else np.zeros(0, COMMAND),
-            np.concatenate(refused) if refused else np.zeros(0, EVENT),
+            joined(commands) if commands else np.zeros(0, COMMAND),
+            joined(refused) if refused else np.zeros(0, EVENT),
         )
 
     def fire_timers(self, before_ns: int) -> None:
@@ -239,8 +240,8 @@ class Engine:
     def take(self) -> tuple[np.ndarray, np.ndarray]:
         """Take the commands and the REFUSED rows that have gathered; copies, in order."""
         head = self.head
-        commands = self.view("commands")[: head["n_commands"]].copy()
-        refused = self.view("refusals")[: 2 * head["n_refused"] : 2].copy()
+        commands = copied(self.view("commands")[: head["n_commands"]])
+        refused = copied(self.view("refusals")[: 2 * head["n_refused"] : 2])
         head["n_commands"] = head["n_refused"] = head["n_emitted"] = 0
         return commands, refused
 

@@ -21,6 +21,7 @@ from tercel.errors import JournalError, TercelError
 from tercel.jit import address_of
 from tercel.model.commands import COMMAND, COMMAND_NAMES
 from tercel.model.events import EVENT, LOCAL, TIMER
+from tercel.model.rowcopy import copied, joined
 from tercel.store.journal_check import Damage
 from tercel.store.journal_format import BLOCK, JournalHeader, StrategyRecord, commands_of, is_command, is_note
 from tercel.store.journal_read import JournalReader
@@ -158,7 +159,7 @@ def recover(engine: Engine, reader: JournalReader) -> Recovered:
         raise
     except TercelError as error:
         raise _stopped(header.run, error) from error
-    n_sent, left = _compare_commands(reader, np.concatenate(sent), np.concatenate(made))
+    n_sent, left = _compare_commands(reader, joined(sent), joined(made))
     nothing = np.zeros(0, COMMAND)
     surely = reader.is_same_boot and not reader.damage
     return Recovered(
@@ -212,7 +213,7 @@ def _take(engine: Engine, feed: EngineFeed, made: list[np.ndarray]) -> bool:
         return False
     if feed.has_failed:
         engine.check()
-    made.append(feed.commands().copy())
+    made.append(copied(feed.commands()))
     feed.release()
     return True
 

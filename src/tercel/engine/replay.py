@@ -16,6 +16,7 @@ from tercel.engine.step import FORGET, START, STOP, TIMERS
 from tercel.errors import DataError
 from tercel.model.commands import COMMAND
 from tercel.model.events import EVENT, LOCAL, TIMER, event_rows
+from tercel.model.rowcopy import joined
 
 __all__ = ["DEAF", "note", "replay"]
 
@@ -78,4 +79,4 @@ def replay(engine: Engine, journal: np.ndarray) -> tuple[np.ndarray, np.ndarray]
             engine.deafen()
         else:
             raise DataError(f"row {i} of the journal is a note {what}, which means nothing; it is damaged or newer")
-    return np.concatenate(commands), np.concatenate(refused)
+    return joined(commands), joined(refused)

@@ -22,6 +22,7 @@ from tercel.errors import CapacityError, ConfigError, DataError, StrategyRuntime
 from tercel.jit import address_of, raised_exception
 from tercel.model.events import EVENT, EXCH, LOCAL, REFUSED
 from tercel.model.instrument import Instrument
+from tercel.model.rowcopy import joined, picked
 from tercel.model.runlog import RunLog
 from tercel.observe.results import Result
 from tercel.risk.limits import Limits
@@ -190,23 +191,22 @@ class Backtest:
         """
         self._take_logs()
         events = self._logs[0][0]
-        answers = events[events["kind"] != REFUSED]
+        answers = picked(events, events["kind"] != REFUSED)
         rows = self.rows[: int(self.venue.head["i_local"])]
-        rows = rows[rows["flags"] & LOCAL != 0]
-        joined = np.concatenate([rows, answers])
-        order = np.argsort(joined["ts_recv"], kind="stable")
-        joined = joined[order]
+        rows = picked(rows, rows["flags"] & LOCAL != 0)
+        heard = joined([rows, answers])
+        heard = picked(heard, np.argsort(heard["ts_recv"], kind="stable"))
         if not self.done:
-            return np.concatenate([note(START, self.start_ns), joined, note(TIMERS, self.engine.now_ns + 1)])
+            return joined([note(START, self.start_ns), heard, note(TIMERS, self.engine.now_ns + 1)])
         # After the last row of the tape no timer fires: answers still on their way come in one by one, without time.
         end_ns = int(self.venue.head["end_ns"])
-        late = int(np.searchsorted(joined["ts_recv"], end_ns, side="right"))
+        late = int(np.searchsorted(heard["ts_recv"], end_ns, side="right"))
         timeless = [note(TIMERS, end_ns + 1), note(FORGET, end_ns + 1)]
-        parts = [note(START, self.start_ns), joined[:late], *timeless]
-        for i in range(late, len(joined)):
-            parts += [joined[i : i + 1], *timeless]
+        parts = [note(START, self.start_ns), heard[:late], *timeless]
+        for i in range(late, len(heard)):
+            parts += [heard[i : i + 1], *timeless]
         parts.append(note(STOP, self._last_ns))
-        return np.concatenate(parts)
+        return joined(parts)
 
     def _raise_venue_error(self) -> None:
         error = int(self.venue.head["error"])
@@ -251,7 +251,8 @@ class Backtest:
     def _take_logs(self) -> None:
         """Join everything logged so far into one set of arrays."""
         self._logs.append(self.venue.take_logs())
-        self._logs = [tuple(np.concatenate(parts) for parts in zip(*self._logs))]
+        if len(self._logs) > 1:
+            self._logs = [tuple(joined(parts) for parts in zip(*self._logs))]
 
     def result(self) -> Result:
         """What has happened so far."""

@@ -20,6 +20,7 @@ from tercel.jit import COMPILED, address_of, compile_handler, entry, kernel_cach
 from tercel.model.commands import COMMAND
 from tercel.model.events import EVENT
 from tercel.model.instrument import INSTRUMENT, Instrument
+from tercel.model.rowcopy import copied
 from tercel.model.runlog import SAMPLE
 from tercel.sim.fees import Fees
 from tercel.sim.latency import LEG, LEGS, Latency
@@ -238,12 +239,12 @@ class SimulatedVenue:
         head = self.head
         i64 = np.dtype("i8")
         taken = (
-            self.part("log_events", EVENT, LOG_MAX)[: head["n_log_events"]].copy(),
-            self.part("log_strategies", i64, LOG_MAX)[: head["n_log_events"]].astype(np.int16),
-            self.part("log_commands", COMMAND, LOG_MAX)[: head["n_log_commands"]].copy(),
-            self.part("log_command_strategies", i64, LOG_MAX)[: head["n_log_commands"]].astype(np.int16),
-            self.part("log_refused", COMMAND, LOG_MAX)[: head["n_log_refused"]].copy(),
-            self.part("samples", SAMPLE, LOG_MAX)[: head["n_samples"]].copy(),
+            copied(self.part("log_events", EVENT, int(head["n_log_events"]))),
+            self.part("log_strategies", i64, int(head["n_log_events"])).astype(np.int16),
+            copied(self.part("log_commands", COMMAND, int(head["n_log_commands"]))),
+            self.part("log_command_strategies", i64, int(head["n_log_commands"])).astype(np.int16),
+            copied(self.part("log_refused", COMMAND, int(head["n_log_refused"]))),
+            copied(self.part("samples", SAMPLE, int(head["n_samples"]))),
         )
         head["n_log_events"] = head["n_log_commands"] = head["n_log_refused"] = head["n_samples"] = 0
         return taken

@@ -20,6 +20,7 @@ from tercel.errors import ConfigError
 from tercel.model.commands import COMMAND, COMMAND_VERSION
 from tercel.model.events import EVENT, EVENT_VERSION, LOCAL, TIMER
 from tercel.model.instrument import Instrument
+from tercel.model.rowcopy import picked
 
 __all__ = [
     "BLOCK",
@@ -194,7 +195,7 @@ def is_note(rows: np.ndarray) -> np.ndarray:
 
 def commands_of(rows: np.ndarray) -> np.ndarray:
     """The commands among rows of a journal, as they were: (m,) COMMAND, copied."""
-    commands: np.ndarray = rows[is_command(rows)].copy().view(COMMAND)
+    commands: np.ndarray = picked(rows, is_command(rows)).view(COMMAND)
     commands["kind"] -= COMMAND_BASE
     commands["flags"] >>= _FLAG_SHIFT
     return commands

@@ -17,6 +17,7 @@ import numpy as np
 from tercel.errors import JournalError, TapeVersionError
 from tercel.model.commands import COMMAND, COMMAND_VERSION
 from tercel.model.events import EVENT, EVENT_VERSION
+from tercel.model.rowcopy import joined, picked
 from tercel.store.atomic import storage_errors
 from tercel.store.journal_check import Damage, Mapped, good_rows, map_segments
 from tercel.store.journal_format import (
@@ -92,13 +93,13 @@ class JournalReader:
 
     def rows(self, start: int = 0, end: int | None = None) -> np.ndarray:
         """Events and notes of rows [start, end), copied: (n,) EVENT, what `engine.replay.replay` takes."""
-        found = [p[(p["kind"] != BLOCK) & ~is_command(p)] for p in self.pieces(start, end)]
-        return np.concatenate(found) if found else np.zeros(0, EVENT)
+        found = [picked(p, (p["kind"] != BLOCK) & ~is_command(p)) for p in self.pieces(start, end)]
+        return joined(found) if found else np.zeros(0, EVENT)
 
     def commands(self, start: int = 0, end: int | None = None) -> np.ndarray:
         """Commands of rows [start, end), copied: (n,) COMMAND."""
         found = [commands_of(piece) for piece in self.pieces(start, end)]
-        return np.concatenate(found) if found else np.zeros(0, COMMAND)
+        return joined(found) if found else np.zeros(0, COMMAND)
 
 
 def _index(position: int) -> int:

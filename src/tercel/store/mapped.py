@@ -17,6 +17,7 @@ import numpy as np
 
 from tercel.config import cache_dir
 from tercel.model.events import EVENT, EVENT_VERSION
+from tercel.model.rowcopy import joined, picked
 from tercel.store.atomic import replacing, storage_errors
 from tercel.store.channels import channel_mask
 from tercel.store.schedule import ScheduleCounts, schedule_counts, schedule_part
@@ -97,7 +98,7 @@ def build(
     with replacing(path) as temporary, temporary.open("w+b") as file:
         for piece, later_min in pieces:
             n_done += len(piece)
-            carry = np.concatenate([carry, piece[channel_mask(piece["kind"], channels)]])
+            carry = joined([carry, picked(piece, channel_mask(piece["kind"], channels))])
             ready, carry = schedule_part(carry, later_min)
             totals += schedule_counts(ready)
             file.write(ready.tobytes())

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from tercel.model.events import EXCH, LOCAL
+from tercel.model.rowcopy import picked
 
 __all__ = ["ScheduleCounts", "schedule", "schedule_counts", "schedule_part"]
 
@@ -62,7 +63,7 @@ def schedule(rows: np.ndarray) -> np.ndarray:
     flags = np.empty(len(source), np.int16)
     source[seen_place], source[early_place] = at_recv, at_exch[early_rank]
     flags[seen_place], flags[early_place] = np.where(whole, EXCH | LOCAL, LOCAL), EXCH
-    out = rows[source]
+    out = picked(rows, source)
     out["flags"] = (out["flags"] & ~np.int16(EXCH | LOCAL)) | flags
     return out
 
@@ -102,12 +103,12 @@ def schedule_part(rows: np.ndarray, later_exch_min: int) -> tuple[np.ndarray, np
         i_last = reached[len(reached) - 1 - int(np.argmax(ts_exch[reached][::-1]))]  # what the venue handles last
         early = (ts_exch < ts_exch[i_last]) | ((ts_exch == ts_exch[i_last]) & (np.arange(len(rows)) < i_last))
         early &= (sides != LOCAL) & ~seen
-    settled = rows[seen | early]
+    settled = picked(rows, seen | early)
     flags = settled["flags"]
     flags[early[seen | early]] &= ~np.int16(LOCAL)
     flags[early[seen | early]] |= EXCH
     keep = ~seen & (~early | both)
-    kept = rows[keep]
+    kept = picked(rows, keep)
     kept_flags = kept["flags"]
     kept_flags[early[keep]] &= ~np.int16(EXCH)
     kept_flags[early[keep]] |= LOCAL

@@ -19,6 +19,7 @@ import tercel
 from tercel.errors import DataError, StorageError
 from tercel.model.events import BAR, EVENT, EVENT_VERSION, EXCH, FUNDING, LOCAL, QUOTE
 from tercel.model.instrument import Instrument
+from tercel.model.rowcopy import picked
 from tercel.store.atomic import nameless_file, replacing, storage_errors
 from tercel.store.channels import channel_counts
 from tercel.store.tape import EVENT_VERSION_KEY, META_KEY, TAPE_VERSION, VERSION_KEY, Tape, TapeMeta
@@ -183,7 +184,7 @@ class TapeSpooler:
     def append(self, rows: np.ndarray) -> None:
         """Add the market's rows among (n,) EVENT; copied."""
         assert self._spool is not None
-        market = rows[(rows["kind"] > 0) & (rows["kind"] <= FUNDING)]
+        market = picked(rows, (rows["kind"] > 0) & (rows["kind"] <= FUNDING))
         market["flags"] |= EXCH | LOCAL
         self._spool.append(market)
 
