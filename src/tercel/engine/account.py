@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from tercel.engine.calls import ON_FILL, ON_ORDER, call_one, view_at
+from tercel.engine.calls import ON_FILL, ON_ORDER, call_one, handler_of, view_at
 from tercel.engine.children import child_row, first_answer, late_fill
 from tercel.engine.faults import FAULT_BAD_FILL, FAULT_MONEY_OVERFLOW, fault
 from tercel.engine.losses import loss_limited, mark_loss
@@ -76,11 +76,14 @@ def account_row(base: int, wiring: int, row: Any) -> int:
         _fill_money(base, row)
         if ctx.error != 0:
             return 0
-        _fill_view(base, row, order)
+        # A view is filled for a handler that reads it: its floats cost ten divisions.
+        if handler_of(wiring, ON_FILL, strategy) != 0:
+            _fill_view(base, row, order)
         _settle(base, orders, slot, ended)
         call_one(base, wiring, ON_FILL, strategy)
     else:
-        _order_view(base, row, order)
+        if handler_of(wiring, ON_ORDER, strategy) != 0:
+            _order_view(base, row, order)
         _settle(base, orders, slot, ended)
         call_one(base, wiring, ON_ORDER, strategy)
     return 0

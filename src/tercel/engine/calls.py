@@ -23,7 +23,7 @@ from tercel.strategy.context import CONTEXT, PROPOSAL
 from tercel.strategy.contract import HANDLERS
 from tercel.strategy.views import ORDER_VIEW, VIEW_STRIDE
 
-__all__ = ["call_all", "call_one", "listener_count", "take_proposals", "view_at", "wire"]
+__all__ = ["call_all", "call_one", "handler_of", "listener_count", "take_proposals", "view_at", "wire"]
 
 I64 = np.dtype("i8")
 _COUNTS = WIRING.itemsize
@@ -50,7 +50,7 @@ def listener_count(wiring: int, handler: int) -> int:
 
 
 @inline_kernel
-def _address_of_handler(wiring: int, handler: int, strategy: int) -> int:
+def handler_of(wiring: int, handler: int, strategy: int) -> int:
     """The address of one strategy's handler, 0 when it has none."""
     n = record(wiring, WIRING).n_strategies
     return records(wiring + _LISTS + N_HANDLERS * n * _LISTENER_BYTES, N_HANDLERS * n, I64)[handler * n + strategy]
@@ -118,7 +118,7 @@ def take_proposals(base: int, wiring: int) -> None:
         if reason != 0:
             p = records(base + ctx.off_proposals, ctx.proposals_max, PROPOSAL)[i]
             strategy = p.strategy
-            fn = _address_of_handler(wiring, ON_ORDER, strategy)
+            fn = handler_of(wiring, ON_ORDER, strategy)
             if fn != 0:
                 _refusal_view(base, p, reason)
                 ctx.strategy = strategy
@@ -160,7 +160,7 @@ def call_all(base: int, wiring: int, handler: int) -> None:
 def call_one(base: int, wiring: int, handler: int, strategy: int) -> None:
     """Call a handler of one strategy, if it has it."""
     ctx = record(base, CONTEXT)
-    fn = _address_of_handler(wiring, handler, strategy)
+    fn = handler_of(wiring, handler, strategy)
     if fn == 0:
         return
     ctx.strategy = strategy
