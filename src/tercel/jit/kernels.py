@@ -11,7 +11,7 @@ import numba
 from numba import types
 
 from tercel.jit.cache import BOUNDS_CHECK, COMPILED, kernel_cache_dir, numba_cache_at
-from tercel.jit.linking import linked_kernel
+from tercel.jit.linking import PlainCompiler, linked_kernel
 
 __all__ = ["ENTRIES", "INTERPRETED", "Entry", "cold_kernel", "entry", "inline_kernel", "interpreted", "kernel"]
 
@@ -95,7 +95,12 @@ class Entry:
         """Compile now, or load from the cache."""
         with numba_cache_at(self._cache_path or kernel_cache_dir(self.function.__module__)):
             dispatcher = numba.njit(
-                self._signature, nogil=True, error_model="numpy", boundscheck=BOUNDS_CHECK, cache=True
+                self._signature,
+                nogil=True,
+                error_model="numpy",
+                boundscheck=BOUNDS_CHECK,
+                cache=True,
+                pipeline_class=PlainCompiler,
             )(self.function)
         dispatcher.disable_compile()
         self._call = dispatcher

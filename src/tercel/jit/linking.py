@@ -12,7 +12,20 @@ import numba
 from numba import _dynfunc, types
 from numba.core import event
 from numba.core.codegen import JITCodeLibrary, JITCPUCodegen
+from numba.core.compiler import CompilerBase, DefaultPassBuilder
+from numba.core.compiler_machinery import PassManager
 from numba.core.cpu import CPUContext
+from numba.core.typed_passes import NopythonTypeInference, PreLowerStripPhis
+from numba.core.typing import context as typing_context
+from numba.core.untyped_passes import (
+    DeadBranchPrune,
+    FixupArgs,
+    GenericRewrites,
+    IRProcessing,
+    ReconstructSSA,
+    RewriteSemanticConstants,
+    TranslateByteCode,
+)
 
 from tercel.jit.cache import BOUNDS_CHECK, COMPILED
 
@@ -46,7 +59,8 @@ def linked_kernel(function: F, is_cold: bool = False, **options: Any) -> F:
     """
     # forceinline is stated always: left out, Numba takes the caller's, and an inlined caller would inline its callees.
     settings: dict[str, Any] = {
-        "nogil": True, "error_model": "numpy", "boundscheck": BOUNDS_CHECK, "forceinline": False, **options,
+        "nogil": True, "error_model": "numpy", "boundscheck": BOUNDS_CHECK, "forceinline": False,
+        "pipeline_class": PlainCompiler, **options,
     }  # fmt: skip
     dispatcher: Any = numba.njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, **settings)(function)
     plain_compile = dispatcher.compile
@@ -76,6 +90,34 @@ def linked_kernel(function: F, is_cold: bool = False, **options: Any) -> F:
     dispatcher.to_link_only = True
     dispatcher.is_cold = is_cold
     return dispatcher  # type: ignore[no-any-return]
+
+
+class PlainCompiler(CompilerBase):  # type: ignore[misc]
+    """Numba's pipeline without the passes that find nothing in a kernel.
+
+    Left out are closures, with blocks, literal_unroll, inlining of Numba's own functions, raised exceptions, array
+    expressions: a kernel has none of them (ADR 4). The machine code is the same to the byte; each pass that runs costs
+    a walk over the function, and as many over what it finds out anew.
+    """
+
+    def define_pipelines(self) -> list[Any]:
+        """The one pipeline."""
+        passes = PassManager("kernel")
+        for each in (
+            TranslateByteCode,
+            FixupArgs,
+            IRProcessing,
+            RewriteSemanticConstants,
+            DeadBranchPrune,
+            GenericRewrites,
+            ReconstructSSA,
+            NopythonTypeInference,
+            PreLowerStripPhis,
+        ):
+            passes.add_pass(each, each.__name__)
+        passes.passes.extend(DefaultPassBuilder.define_nopython_lowering_pipeline(self.state).passes)
+        passes.finalize()
+        return [passes]
 
 
 class _LeanLibrary(JITCodeLibrary):
@@ -115,7 +157,20 @@ def _lean_executable(plain: Any) -> Any:
     return get_executable
 
 
+_by_specificity = typing_context.order_by_target_specificity
+_ORDERS: dict[tuple[Any, ...], list[Any]] = {}
+
+
+def _remembered_order(target: Any, templates: list[Any], fnkey: Any = "") -> list[Any]:
+    """Numba's order of what may explain an attribute or a call: the same for the same candidates, so asked for once."""
+    key = (target, *templates)
+    if key not in _ORDERS:
+        _ORDERS[key] = _by_specificity(target, templates, fnkey=fnkey)
+    return _ORDERS[key]
+
+
 if COMPILED:
+    typing_context.order_by_target_specificity = _remembered_order
     JITCPUCodegen._library_class = _LeanLibrary
     CPUContext.get_executable = _lean_executable(CPUContext.get_executable)
 
