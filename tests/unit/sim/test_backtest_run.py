@@ -13,7 +13,7 @@ from reference.scripted import BOOK, UNIT, bid, fills, row, run, story, trade
 from tercel.config import Capacity
 from tercel.errors import CapacityError, ConfigError, DataError, StrategyRuntimeError
 from tercel.model.commands import NEW
-from tercel.model.events import CANCELED, EVENT, EXPIRED, FILL, LEVEL, REFUSED, REJECT, TRADE
+from tercel.model.events import CANCELED, EVENT, EXPIRED, FILL, LEVEL, QUOTE, REFUSED, REJECT, TRADE
 from tercel.model.instrument import Instrument
 from tercel.risk.limits import Limits
 from tercel.sim.backtest import Backtest, backtest
@@ -264,12 +264,14 @@ def refused(rows, **more):
 @pytest.mark.parametrize(
     ("rows", "match"),
     [
-        (made_of(bid(2, 99, 1), bid(1, 98, 1)), r"row 1: time runs backwards for the venue: ts_exch"),
+        (made_of(bid(2, 99, 1), bid(1, 98, 1)), r"row 1: time runs backwards, ts_exch is .*the venue sees"),
         (made_of(bid(1, 99, 1), bid(2, 98, 1), bid(3, 97, 1)), None),
-        (made_of(row(1, LEVEL, 1, 99, 1, instrument=3)), r"row 0: instrument is 3"),
-        (made_of(bid(1, 99, 1), row(2, LEVEL, 0, 99, 1)), r"row 1: side is 0"),
-        (made_of(row(1, TRADE, 1, -5, 1)), r"row 0: px is -5"),
-        (made_of(row(1, LEVEL, 1, 99, -2)), r"row 0: qty is -2"),
+        (made_of(row(1, LEVEL, 1, 99, 1, instrument=3)), r"row 0: is of no instrument, instrument is 3"),
+        (made_of(bid(1, 99, 1), row(2, LEVEL, 0, 99, 1)), r"row 1: is a book level of neither side.*side is 0"),
+        (made_of(row(1, TRADE, 1, -5, 1)), r"row 0: has no positive price, px is -5"),
+        (made_of(row(1, LEVEL, 1, 99, -2)), r"row 0: has a negative size, qty is -2"),
+        (made_of(row(1, QUOTE, 0, 99, 1, arg0=-1)), r"row 0: quotes an ask below 0, which is none, arg0 is -1"),
+        (made_of(row(1, 33, 0, 99, 1)), r"row 0: has a kind that does not exist, kind is 33"),
         (np.zeros(0, EVENT), "none"),
         (np.zeros(3), "EVENT rows"),
     ],
@@ -285,7 +287,7 @@ def test_rows_are_looked_at(rows, match):
 def test_rows_out_of_order_for_the_strategy_alone():
     rows = made_of(bid(1, 99, 1), bid(2, 98, 1))
     rows["ts_recv"] += np.array([5_000_000, 0])
-    with pytest.raises(DataError, match=r"row 1: time runs backwards for the strategy: ts_recv"):
+    with pytest.raises(DataError, match=r"row 1: time runs backwards, ts_recv is .*the strategy sees"):
         refused(rows)
     refused(schedule(rows))
 
