@@ -5,15 +5,19 @@ An operation takes a `Call` and returns plain values, or raises `RefusedError`; 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
+import msgspec
+
 from tercel.localvenue import usdm_reports as reports
-from tercel.localvenue.calls import Call
+from tercel.localvenue.calls import Call, LostAnswerError
 from tercel.localvenue.numbers import text_e8
-from tercel.localvenue.order_operations import wanted_order
+from tercel.localvenue.order_operations import place, wanted_order
 from tercel.localvenue.orders import SIDES, required
 from tercel.localvenue.refusals import (
     BAD_LISTEN_KEY,
+    BAD_PARAM,
     CANCEL_REJECTED,
     NO_SUCH_ORDER,
     UNSUPPORTED,
@@ -23,13 +27,14 @@ from tercel.localvenue.refusals import (
 from tercel.localvenue.usdm_desk import UsdmDesk
 
 __all__ = [
-    "account_status", "assets_mode", "balances", "cancel", "cancel_all", "commission", "exchange_info",
-    "keep_listen_key", "leverage_brackets", "modify", "position_mode", "positions", "premium_index", "set_leverage",
-    "set_margin_type", "set_position_mode", "stop_listen_key",
+    "account_status", "assets_mode", "balances", "cancel", "cancel_all", "cancel_batch", "commission",
+    "exchange_info", "keep_listen_key", "leverage_brackets", "modify", "place_batch", "position_mode", "positions",
+    "premium_index", "set_leverage", "set_margin_type", "set_position_mode", "stop_listen_key",
 ]  # fmt: skip
 
 LEVERAGE_MAX = 125
 _FUNDING_MS = 8 * 3_600_000
+_read_list = msgspec.json.Decoder(list[Any]).decode
 
 
 def _desk(call: Call) -> UsdmDesk:
@@ -86,6 +91,48 @@ def cancel_all(call: Call) -> Any:
         if order.is_open:
             desk.cancel(order, market, call.now_ns)
     return {"code": 200, "msg": "The operation of cancel all open order is done."}
+
+
+def _each(call: Call, name: str, most: int, act: Callable[[Any], Any]) -> list[Any]:
+    """What `act` answers for each value of a JSON list in parameter `name`; a refusal is the answer for its own."""
+    try:
+        wanted = _read_list(call.text(name))
+    except msgspec.MsgspecError:
+        raise RefusedError(BAD_PARAM, f"Data sent for parameter '{name}' is not valid.") from None
+    if not 0 < len(wanted) <= most:
+        raise RefusedError(-4082, f"Invalid number of batch operations: 1 to {most}.")
+    answers = []
+    for each in wanted:
+        try:
+            answers.append(act(each))
+        except LostAnswerError:
+            raise
+        except RefusedError as refused:
+            answers.append(refused.body())
+    return answers
+
+
+def place_batch(call: Call) -> Any:
+    """Up to five new orders, one after the other; each has its own answer."""
+
+    def act(params: Any) -> Any:
+        if not isinstance(params, dict):
+            raise RefusedError(BAD_PARAM, "Data sent for parameter 'batchOrders' is not valid.")
+        return place(Call(call.venue, params, call.key, call.now_ns, call.conn))
+
+    return _each(call, "batchOrders", 5, act)
+
+
+def cancel_batch(call: Call) -> Any:
+    """The end of up to ten orders of a symbol, by orderIdList or origClientOrderIdList."""
+    by_id = call.params.get("orderIdList") is not None
+    name, one = ("orderIdList", "orderId") if by_id else ("origClientOrderIdList", "origClientOrderId")
+    symbol = call.market().listed.name
+
+    def act(value: Any) -> Any:
+        return cancel(Call(call.venue, {"symbol": symbol, one: value}, call.key, call.now_ns, call.conn))
+
+    return _each(call, name, 10, act)
 
 
 def modify(call: Call) -> Any:

@@ -40,6 +40,8 @@ USDM_PATHS: dict[tuple[str, str], Route] = {
     ("PUT", "/fapi/v1/order"): _MODIFY,
     ("DELETE", "/fapi/v1/order"): _CANCEL,
     ("DELETE", "/fapi/v1/allOpenOrders"): Route(usdm.cancel_all, 1, TRADE),
+    ("POST", "/fapi/v1/batchOrders"): Route(usdm.place_batch, 5, TRADE),
+    ("DELETE", "/fapi/v1/batchOrders"): Route(usdm.cancel_batch, 1, TRADE),
     ("GET", "/fapi/v1/openOrders"): Route(orders.open_orders, 1, SIGNED),
     ("GET", "/fapi/v1/openOrder"): _STATUS,
     ("GET", "/fapi/v1/allOrders"): Route(orders.all_orders, 5, SIGNED),

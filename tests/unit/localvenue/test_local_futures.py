@@ -243,3 +243,28 @@ def test_how_the_account_stands_and_that_it_stays_so(venue, trader):
     held = get("/fapi/v3/positionRisk", symbol="BTCUSDT")[0]
     assert premium["markPrice"] == held["markPrice"]
     assert premium["nextFundingTime"] % (8 * 3_600_000) == 0
+
+
+def test_several_orders_in_one_request_each_with_its_own_answer(venue, trader):
+    def order(price, **more):
+        return {"symbol": "BTCUSDT", "side": "BUY", "type": "LIMIT", "timeInForce": "GTC", "quantity": "0.01",
+                "price": price, **more}  # fmt: skip
+
+    def place(orders):
+        return trader.rest("POST", "/fapi/v1/batchOrders", batchOrders=json.dumps(orders))[2]
+
+    def cancel(**which):
+        return trader.rest("DELETE", "/fapi/v1/batchOrders", symbol="BTCUSDT", **which)[2]
+
+    placed = place([order("50000", newClientOrderId="a"), order("50000.5"), order("50001"), 7, order("50002")])
+    assert [answer.get("status", answer.get("code")) for answer in placed] == ["NEW", -4014, "NEW", -1130, "NEW"]
+    assert [o["orderId"] for o in trader.rest("GET", "/fapi/v1/openOrders")[2]] == [
+        placed[i]["orderId"] for i in (0, 2, 4)
+    ]
+    ended = cancel(orderIdList=json.dumps([placed[2]["orderId"], 12345]))
+    assert [answer.get("status", answer.get("code")) for answer in ended] == ["CANCELED", -2011]
+    assert cancel(origClientOrderIdList='["a"]')[0]["status"] == "CANCELED"
+    assert len(trader.rest("GET", "/fapi/v1/openOrders")[2]) == 1
+    for wrong, code in (("[", -1130), ("{}", -1130), ("[]", -4082), (json.dumps([order("50000")] * 6), -4082)):
+        assert trader.rest("POST", "/fapi/v1/batchOrders", batchOrders=wrong)[2]["code"] == code
+    assert cancel()["code"] == -1102
