@@ -44,7 +44,7 @@ class Load:
         self._in_flight = 0
         # Signed ahead, so that the client's work is not what is measured.
         self._orders = [self.order(i) for i in range(n)]
-        self._cancel = self.request(-1, "openOrders.cancelAll", {"symbol": "BTCUSDT"})
+        self.cancel = self.request(-1, "openOrders.cancelAll", {"symbol": "BTCUSDT"})
 
     def request(self, number: int, method: str, params: dict[str, Any]) -> bytes:
         params = {**params, "apiKey": self.key, "timestamp": wall_ns() // 1_000_000, "recvWindow": 60000}
@@ -67,7 +67,7 @@ class Load:
             self.n_sent += 1
             self._in_flight += 1
             if self.n_sent % 150 == 0:
-                connection.send(self._cancel)
+                connection.send(self.cancel)
 
     def on_message(self, connection: Any, data: Any) -> None:
         message = msgspec.json.decode(data)
@@ -100,6 +100,8 @@ async def load(
     cell.append(connection)
     if with_reports:
         connection.send(work.request(-2, "userDataStream.subscribe.signature", {}))
+    # What an earlier load left in the book would count against the orders an account may have.
+    connection.send(work.cancel)
     begun_ns = monotonic_ns()
     work.fill_window(connection)
     await work.done.wait()
