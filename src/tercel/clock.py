@@ -31,9 +31,8 @@ class SystemClock:
         """Nanoseconds since the Unix epoch, UTC."""
         return time.time_ns()
 
-    def monotonic_ns(self) -> int:
-        """Nanoseconds from an arbitrary origin; never runs backwards."""
-        return time.perf_counter_ns()
+    #: Nanoseconds from an arbitrary origin; never runs backwards. The function itself, as `monotonic_ns` below.
+    monotonic_ns = staticmethod(time.perf_counter_ns)
 
 
 class SteadyClock:
@@ -48,6 +47,7 @@ class SteadyClock:
 
     def __init__(self, clock: Clock | None = None) -> None:
         self._clock: Clock = clock or SystemClock()
+        self._ticks = self._clock.monotonic_ns
         self._offset_ns = self._clock.wall_ns() - self._clock.monotonic_ns()
         self._last_ns = 0
         self._is_away = False
@@ -55,7 +55,7 @@ class SteadyClock:
 
     def wall_ns(self) -> int:
         """Nanoseconds since the Unix epoch, UTC, never less than before."""
-        now_ns = self._offset_ns + self._clock.monotonic_ns()
+        now_ns = self._offset_ns + self._ticks()
         if now_ns < self._last_ns:
             return self._last_ns
         self._last_ns = now_ns

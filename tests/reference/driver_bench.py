@@ -33,6 +33,8 @@ def unit(symbol: str = "UNIT") -> Instrument:
 class ListJournal:
     """Rows and commands in memory, in order. fails_after: rows that find room before the disk is full."""
 
+    cursor_at = None
+
     def __init__(self) -> None:
         self.rows: list[np.ndarray] = []
         self.commands: list[np.ndarray] = []

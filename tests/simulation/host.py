@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from tercel.book.views import BookView
 from tercel.config import Capacity
 from tercel.engine.engine import Engine
 from tercel.live.driver import LiveCore, LiveOptions
+from tercel.live.fast import direct
 from tercel.live.reconciling import AccountStanding
 from tercel.localvenue.accounts import ApiKey
 from tercel.model.events import FILL
@@ -42,11 +44,12 @@ def settings(is_spot: bool) -> BinanceSettings:
 
 
 class Site(msgspec.Struct, frozen=True):
-    """One venue as a process of ours sees it. instruments: by the engine's index."""
+    """One venue as a process of ours sees it. instruments: by the engine's index. secret: of the key."""
 
     network: Network
     instruments: dict[int, Instrument]
     key: ApiKey
+    secret: str
     is_spot: bool
 
 
@@ -54,14 +57,20 @@ class Host:
     """One process of ours at a time, which trades at every site. core: None while it is dead.
 
     die_after_effects: die just before the effect of that number is carried out. clock_offset_ns: what our clock shows
-    beside the world's time.
+    beside the world's time. has_fast_path: messages of the market come by the compiled path.
     """
 
     def __init__(
-        self, line: Timeline, sites: Sequence[Site], rng: random.Random, strategy: Strategy,
-        journal: Path | None = None, position_max: str = POSITION_MAX,
-    ) -> None:  # fmt: skip
-        self.position_max = position_max
+        self,
+        line: Timeline,
+        sites: Sequence[Site],
+        rng: random.Random,
+        strategy: Strategy,
+        journal: Path | None = None,
+        position_max: str = POSITION_MAX,
+        has_fast_path: bool = True,
+    ) -> None:
+        self.position_max, self.has_fast_path = position_max, has_fast_path
         self.line, self.sites, self.rng, self.strategy = line, sites, rng, strategy
         by_index = {i: instrument for site in sites for i, instrument in site.instruments.items()}
         self.instruments = [by_index[i] for i in range(len(by_index))]
@@ -97,7 +106,7 @@ class Host:
         self.engine = self.ledger.begin()
         self.connections = []
         for site in self.sites:
-            credentials = Credentials(site.key.key, site.key.secret.decode())
+            credentials = Credentials(site.key.key, site.secret)
             self.connections.append(BinanceConnection(settings(site.is_spot), site.instruments, credentials))
         self._ports = [Port(self, i, site.network) for i, site in enumerate(self.sites)]
         standing = AccountStanding(self.engine)
@@ -242,6 +251,7 @@ class Port:
     def __init__(self, host: Host, i: int, network: Network) -> None:
         self._host, self._i, self._network = host, i, network
         self._wires: dict[str, Wire] = {}
+        self._hearers: dict[str, Callable[[bytes, int], None]] = {}
         self._is_cut = False
 
     def cut(self) -> None:
@@ -268,6 +278,13 @@ class Port:
         elif isinstance(effect, Request):
             self._network.request(self, effect)
 
+    def _write(self, wire: Wire, data: bytes | memoryview) -> bool:
+        """Hand a request over at once; not where the process is about to die between two of them."""
+        if self._host.die_after_effects is not None or not wire.is_open:
+            return False
+        wire.send(bytes(data))
+        return True
+
     def _tell(self, action: Callable[[LiveCore, int], None]) -> None:
         core = self._host.core
         if core is not None and not self._is_cut:
@@ -275,15 +292,24 @@ class Port:
 
     def hears(self, wire: Wire, data: bytes) -> None:
         if self._wires.get(wire.channel) is wire:
-            self._tell(lambda core, now_ns: core.on_message(self._i, wire.channel, data, now_ns))
+            hearer = self._hearers[wire.channel]
+            self._tell(lambda core, now_ns: hearer(data, now_ns))
 
     def opens(self, wire: Wire) -> None:
-        if self._wires.get(wire.channel) is wire:
+        core = self._host.core
+        if self._wires.get(wire.channel) is wire and core is not None and not self._is_cut:
+            core.links[self._i].connection.writers[wire.channel] = partial(self._write, wire)
+            if self._host.has_fast_path:
+                self._hearers[wire.channel] = core.hearer(self._i, wire.channel, direct)
+            else:
+                self._hearers[wire.channel] = partial(core.on_message, self._i, wire.channel)
             self._tell(lambda core, now_ns: core.on_connected(self._i, wire.channel, now_ns))
 
     def loses(self, wire: Wire, why: str) -> None:
         if self._wires.get(wire.channel) is wire:
             del self._wires[wire.channel]
+            if self._host.core is not None and not self._is_cut:
+                self._host.core.links[self._i].connection.writers.pop(wire.channel, None)
             self._tell(lambda core, now_ns: core.on_disconnected(self._i, wire.channel, now_ns, why))
 
     def answered(self, id: int, status: int, headers: dict[str, str], body: bytes) -> None:

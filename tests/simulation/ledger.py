@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Callable
 from pathlib import Path
+from zlib import adler32
 
 import numpy as np
 
@@ -12,18 +13,39 @@ from tercel.engine.engine import Engine
 from tercel.engine.recovery import begin_run, header_of, recover
 from tercel.engine.replay import note, replay
 from tercel.model.commands import COMMAND
+from tercel.model.cursor import CURSOR
 from tercel.model.events import EVENT, event_rows
 from tercel.store.journal import Journal, Sync
-from tercel.store.journal_format import commands_of, is_command
+from tercel.store.journal_format import BLOCK_ROWS, commands_of, is_command
 from tercel.store.journal_read import open_journal, runs_of
 
 
 class Ledger:
-    """Runs, each begun from the state that the one before ended with."""
+    """Runs, each begun from the state that the one before ended with. Compiled code appends to a block of memory, which
+    is taken over before anything else is appended or read.
+    """
 
     def __init__(self, fresh: Callable[[int], Engine]) -> None:
         self._fresh = fresh
-        self.runs: list[tuple[bytes | None, list[np.ndarray], list[np.ndarray]]] = []
+        self._runs: list[tuple[bytes | None, list[np.ndarray], list[np.ndarray]]] = []
+        self._block = np.zeros(BLOCK_ROWS, EVENT)
+        self._word = np.zeros(1, np.uint32)
+        self._cursor = np.zeros(1, CURSOR)
+        self._cursor["base"], self._cursor["room"] = self._block.ctypes.data, BLOCK_ROWS
+        self._cursor["i_sum"] = (self._word.ctypes.data - self._block.ctypes.data) // 4
+        self.cursor_at = self._cursor.ctypes.data
+
+    @property
+    def runs(self) -> list[tuple[bytes | None, list[np.ndarray], list[np.ndarray]]]:
+        cursor = self._cursor[0]
+        if cursor["fill"]:
+            rows = self._block[: cursor["fill"]]
+            assert adler32(rows.tobytes()) == self._word[0], "the rows that compiled code appended are not what it says"
+            self._runs[-1][1].append(rows[~is_command(rows)].copy())
+            self._runs[-1][2].append(commands_of(rows))
+            cursor["fill"] = cursor["at"] = 0
+            cursor["sum"] = 1
+        return self._runs
 
     def begin(self) -> Engine:
         """The engine as the last run left it, with a run number of its own."""
@@ -35,6 +57,7 @@ class Ledger:
             engine.head["next_id"] = (run << 32) + 1
             start = engine.snapshot()
         self.runs.append((start, [], []))
+        self._cursor["sum"] = 1
         return engine
 
     def replayed(self, i: int) -> tuple[np.ndarray, Engine]:
@@ -105,6 +128,7 @@ class DiskLedger:
         self.append = self._journal.append
         self.append_commands = self._journal.append_commands
         self.note = self._journal.note
+        self.cursor_at = self._journal.cursor_at
         return engine
 
     def snapshot(self, engine: Engine) -> None:

@@ -7,7 +7,9 @@ from tercel.strategy.contract import Strategy
 
 
 class Trader(Strategy):
-    """Acts on a timer, now and then on a fill or on what it hears of an order; a signal tells it to rest or go on."""
+    """Acts on a timer, on some messages of the market, now and then on a fill or on what it hears of an order; a signal
+    tells it to rest or go on.
+    """
 
     seed: int = 1
     every_ns: int = 150_000_000
@@ -26,6 +28,12 @@ class Trader(Strategy):
 
     def on_timer(self, ctx, timer):
         self.act(ctx)
+
+    def on_book(self, ctx, book):
+        if self.roll(4) == 0:
+            self.act(ctx)
+            if self.roll(2) == 0:
+                self.act(ctx)
 
     def on_fill(self, ctx, fill):
         if self.roll(4) == 0:

@@ -17,6 +17,7 @@ from typing import Any
 from simulation.host import Host, Site
 from simulation.trader import Trader
 from simulation.wires import MS, Faults, Network, S, Timeline
+from tercel.localvenue.accounts import demo_key, ed25519_private_pem
 from tercel.localvenue.limits import LimitRules
 from tercel.localvenue.orders import NewOrder
 from tercel.localvenue.refusals import RefusedError
@@ -82,13 +83,20 @@ class Plan:
         self.n_snapshots = rng.choice([0, 3])
         #: The smaller one is reached all the time.
         self.position_max = rng.choice(["0.4", "0.12", "0.06"])
+        #: Keys that log a session on, after which requests need no signature: only those take the compiled path.
+        self.has_logon = rng.random() < 0.6
 
 
 class World:
     """Venues, their networks and one process of ours that may be killed and started again."""
 
     def __init__(
-        self, seed: int, plan: Plan | None = None, journal: Path | None = None, strategy: Strategy | None = None
+        self,
+        seed: int,
+        plan: Plan | None = None,
+        journal: Path | None = None,
+        strategy: Strategy | None = None,
+        has_fast_path: bool = True,
     ) -> None:
         self.plan = plan or Plan(seed)
         self.rng = random.Random(seed * 7919 + 1)
@@ -98,18 +106,20 @@ class World:
         n = 0
         for product, instruments in LAYOUTS[self.plan.layout]:
             symbols = [SymbolRules(instrument=x, market=MODEL, notional_min="0.1") for x in instruments]
-            setup = VenueSetup(product=product, seed=seed, symbols=symbols, n_accounts=2, limits=LimitRules.none())
+            setup = VenueSetup(product=product, seed=seed, symbols=symbols, n_accounts=2, limits=LimitRules.none(),
+                               with_ed25519=self.plan.has_logon)  # fmt: skip
             venue = LocalVenue(setup)
             venue.start(T0)
             self.venues.append(venue)
             network = Network(self.line, self.rng, venue, self.plan.faults)
-            sites.append(Site(network, dict(enumerate(instruments, n)), venue.keys[0], product == "spot"))
+            key, secret = venue.keys[0], venue.keys[0].secret.decode()
+            if self.plan.has_logon:
+                key, secret = demo_key(seed, 1, "ed25519"), ed25519_private_pem(seed, 1)
+            sites.append(Site(network, dict(enumerate(instruments, n)), key, secret, product == "spot"))
             n += len(instruments)
         self.sites = sites
-        self.host = Host(
-            self.line, sites, self.rng, strategy or Trader(seed=seed % 100_000, n_instruments=n), journal,
-            self.plan.position_max,
-        )  # fmt: skip
+        trader = strategy or Trader(seed=seed % 100_000, n_instruments=n)
+        self.host = Host(self.line, sites, self.rng, trader, journal, self.plan.position_max, has_fast_path)
         self.n_strangers = 0
         self._positions = [[0, 0] for _ in range(n)]
         for site, venue in zip(sites, self.venues):

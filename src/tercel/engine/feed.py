@@ -10,7 +10,9 @@ import numpy as np
 
 from tercel.engine.engine import Engine
 from tercel.engine.step import TIMERS, engine_step
+from tercel.jit import address_of
 from tercel.strategy.context import CONTEXT, INT64_MAX
+from tercel.venues.contract import EngineWords
 
 __all__ = ["EngineFeed"]
 
@@ -36,6 +38,19 @@ class EngineFeed:
         self._words = memoryview(engine.block[: CONTEXT.itemsize // 8 * 8].data).cast("B").cast("q")
         self._commands = engine.view("commands")
         self._refusals = engine.view("refusals")
+        self._compiled: EngineWords | None = None
+
+    def words(self) -> EngineWords:
+        """Where a compiled path finds the engine, as it is wired now."""
+        base, wiring = self._base, self._engine.wiring
+        if self._compiled is not None and self._compiled.wiring == wiring:
+            return self._compiled
+        self._compiled = EngineWords(
+            step=engine_step.address, base=base, wiring=wiring, n_emitted=base + 8 * _N_EMITTED,
+            n_commands=base + 8 * _N_COMMANDS, n_refused=base + 8 * _N_REFUSED, error=base + 8 * _ERROR,
+            commands=address_of(self._commands),
+        )  # fmt: skip
+        return self._compiled
 
     def step(self, address: int, start: int, n: int) -> int:
         """Process rows[start:n] of the EVENT rows at `address`; the index of the first row not processed.

@@ -41,7 +41,7 @@ from tercel.engine.halt import halt_row, resume_row
 from tercel.engine.losses import mark_due, mark_start
 from tercel.engine.parents import parents_due
 from tercel.execution.routing import BUDGET_NS
-from tercel.jit import addressof_record, cold_kernel, entry, inline_kernel, kernel, record, records
+from tercel.jit import addressof_record, brief_entry, cold_kernel, inline_kernel, kernel, record, records
 from tercel.model.events import (
     ACK,
     ADD,
@@ -317,7 +317,7 @@ def fire_timers(base: int, wiring: int, before_ns: int) -> int:
     return fired
 
 
-@entry
+@brief_entry
 def engine_step(base: int, wiring: int, rows: int, start: int, n: int, until_ns: int) -> int:
     """Process rows[start:n] with receipt time up to `until_ns`. Returns the index of the first row not processed.
 

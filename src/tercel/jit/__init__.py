@@ -11,7 +11,7 @@ from __future__ import annotations
 from tercel.jit.cache import BOUNDS_CHECK, COMPILED, kernel_cache_dir, kernel_cache_dirs, package_digest
 from tercel.jit.handlers import KernelError, call_entry, call_handler, compile_handler, raised_exception, wrap_callback
 from tercel.jit.intrinsics import cycle_counter
-from tercel.jit.kernels import ENTRIES, Entry, cold_kernel, entry, inline_kernel, interpreted, kernel
+from tercel.jit.kernels import ENTRIES, Entry, brief_entry, cold_kernel, entry, inline_kernel, interpreted, kernel
 from tercel.jit.linking import n_compilations
 from tercel.jit.memory import address_of, addressof_record, record, records
 from tercel.jit.methods import DERIVED, register_derived, register_methods
@@ -25,6 +25,7 @@ __all__ = [
     "KernelError",
     "address_of",
     "addressof_record",
+    "brief_entry",
     "call_entry",
     "call_handler",
     "cold_kernel",

@@ -8,13 +8,15 @@ simulated network in one thread. The same inputs give the same outputs; no socke
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import msgspec
 import numpy as np
 
 from tercel.engine.engine import Engine
 from tercel.errors import CredentialsError, DataError, TercelError
+from tercel.live.fast import FastChannel, Message
 from tercel.live.flow import Flow, JournalSink
 from tercel.live.lifecycle import ARM, CANCEL_ALL, CONNECT, DISARM, FLUSH, RECONCILE, RECOVER, STOPPED, TRADING
 from tercel.live.link import Link
@@ -81,6 +83,7 @@ class LiveCore:
         self.n_clock_back = 0
         self.links = [Link(i, c, standing.since_ns) for i, c in enumerate(connections)]
         self.flow = Flow(engine, self.links, journal)
+        self._cursor_at = journal.cursor_at
         self.notes = self.flow.notes
         self._feed = self.flow.feed
         self._is_alone = len(self.links) == 1
@@ -146,7 +149,20 @@ class LiveCore:
         rows["kind"], rows["flags"], rows["instrument"] = CLEAR, LOCAL | SNAPSHOT, np.arange(n)
         self.flow.take_array(rows, now_ns)
 
-    def on_message(self, i_link: int, channel: str, data: bytes | bytearray | memoryview, now_ns: int) -> None:
+    def hearer(self, i_link: int, channel: str, run: Callable[..., None]) -> Callable[[Message, int], None]:
+        """What takes the messages of a channel as `on_message` does, by the venue's fast path where there is one.
+
+        run(action, *args): does what is to be done around every input, and calls the action with its arguments.
+        """
+        link = self.links[i_link]
+        slow = partial(self.on_message, i_link, channel)
+        path = None if self._cursor_at is None else link.connection.fast_path(channel, self._cursor_at)
+        if path is None:
+            return partial(run, slow)
+        link.channels = [x for x in link.channels if x.name != channel]
+        return FastChannel(self, link, channel, path, slow, run).on_message
+
+    def on_message(self, i_link: int, channel: str, data: Message, now_ns: int) -> None:
         """One whole message of a channel."""
         if now_ns > self.now_ns:
             self.now_ns = now_ns
@@ -160,8 +176,13 @@ class LiveCore:
             self._bad_message(link, channel, error)
         if connection.rows.n:
             self.flow.take_rows(link, now_ns)
-            if not self._is_alone:
-                self.flow.settle(now_ns)
+        self.after_market(link, now_ns)
+
+    def after_market(self, link: Link, now_ns: int) -> None:
+        """What follows from rows of a message: other connections' rows, and rarely a look at the link."""
+        connection = link.connection
+        if not self._is_alone:
+            self.flow.settle(now_ns)
         if not link.is_open or not connection.is_live or connection.reports or connection.notes:
             self._look_at_link(link, now_ns)
 

@@ -29,7 +29,14 @@ ROUNDS_MAX = 4096
 
 
 class JournalSink(Protocol):
-    """What the driver needs of a journal; `store.journal` is one."""
+    """What the driver needs of a journal; `store.journal` is one.
+
+    cursor_at: address of the CURSOR (`model.cursor`) by which compiled code may append instead of the calls below; None
+    where everything must come by them; 0 where nothing is kept at all.
+    """
+
+    @property
+    def cursor_at(self) -> int | None: ...
 
     def append(self, rows: int | np.ndarray, n: int) -> None:
         """Keep the first `n` EVENT rows of an array or at an address, in order, before the engine sees them.
@@ -78,17 +85,25 @@ class Flow:
 
     # --- rows in ---------------------------------------------------------------------------------------------------
 
-    def take_rows(self, link: Link, now_ns: int) -> None:
-        """Journal and step what a connection has decoded, and what it then answers to commands at once."""
+    def take_rows(self, link: Link, now_ns: int, kept: int = 0, i: int = 0) -> None:
+        """Journal and step what a connection has decoded, and what it then answers to commands at once.
+
+        kept: rows that a fast path has journaled; i: of those it has stepped, what they emitted waits in the engine.
+        """
         buffer = link.connection.rows
         if self.error is not None:
             buffer.clear()
             return
         feed, journal = self.feed, self._journal
-        i = kept = 0
         try:
             while True:
+                if feed.has_emitted:
+                    self._emit(now_ns)
+                if feed.has_failed:
+                    self.engine.check()
                 n = buffer.n
+                if i >= n:
+                    break
                 if kept < n:
                     if kept:
                         self._count_round(link, now_ns)
@@ -103,12 +118,6 @@ class Flow:
                         journal.append(buffer.address, n)
                     kept = n
                 i = feed.step(buffer.address, i, n)
-                if feed.has_emitted:
-                    self._emit(now_ns)
-                if feed.has_failed:
-                    self.engine.check()
-                if i >= buffer.n:
-                    break
         except TercelError as error:
             self._break(error)
         if self.taps and kept:
@@ -195,6 +204,9 @@ class Flow:
                 engine.forget_timers()
             else:
                 feed.fire_timers(now_ns)
+            if what != TIMERS:
+                for link in self.links:
+                    link.tell_channels()
             while feed.has_emitted:
                 self._emit(now_ns)
                 if what == TIMERS:

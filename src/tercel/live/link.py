@@ -7,6 +7,7 @@ no answer, or its state is unknown; after a while the venue is asked about it.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,6 +15,9 @@ from tercel.model.commands import AMEND, CANCEL, CANCEL_ALL, NEW
 from tercel.model.events import AMEND_REJECT, CANCEL_REJECT, DISCONNECT, LOCAL, REJECT
 from tercel.orders.lifecycle import ST_PENDING_NEW, ST_UNKNOWN
 from tercel.venues.contract import VenueConnection
+
+if TYPE_CHECKING:
+    from tercel.live.fast import FastChannel
 
 __all__ = ["ANSWER_KINDS", "CANCELS", "Link"]
 
@@ -27,9 +31,9 @@ class Link:
     """One connection and what the driver knows of it.
 
     connection: the venue's state machine. instruments: its instruments by the engine's index, in order. is_reconciled:
-    the venue has said how our orders stand since the order channel was last lost. is_open: commands may leave
-    (reconciled, and the session is armed). is_asked: a report is on its way. stalls: channel -> whether what is sent
-    there now would wait behind bytes that the venue does not take; put there by a shell that knows.
+    the venue has said how our orders stand since the order channel was last lost. is_asked: a report is on its way.
+    stalls: channel -> whether what is sent there now would wait behind bytes that the venue does not take; put there by
+    a shell that knows. channels: its market channels that have a fast path.
     """
 
     def __init__(self, i_link: int, connection: VenueConnection, since_ns: int) -> None:
@@ -37,8 +41,9 @@ class Link:
         self.connection = connection
         self.name = connection.name
         self.instruments = tuple(sorted(connection.instruments))
+        self.channels: list[FastChannel] = []
         self.is_reconciled = False
-        self.is_open = False
+        self._is_open = False
         self.is_asked = False
         self.stalls: dict[str, Callable[[], bool]] = {}
         self.was_live = False
@@ -50,6 +55,21 @@ class Link:
         self.asked_ns = 0
         self._asked_at_loss = -1
         self._unsettled: dict[int, int] = {}
+
+    @property
+    def is_open(self) -> bool:
+        """Commands may leave: reconciled, and the session is armed."""
+        return self._is_open
+
+    @is_open.setter
+    def is_open(self, is_open: bool) -> None:
+        self._is_open = is_open
+        self.tell_channels()
+
+    def tell_channels(self) -> None:
+        """Let the fast paths know whether commands may leave, and how the engine is wired now."""
+        for channel in self.channels:
+            channel.open(self._is_open)
 
     @property
     def is_stalled(self) -> bool:

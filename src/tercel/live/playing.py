@@ -40,6 +40,8 @@ _BEFORE_NS = 10_000_000_000
 class MemoryJournal:
     """A journal that is kept in memory: rows as the engine was given them, commands as they left."""
 
+    cursor_at = None
+
     def __init__(self) -> None:
         self._rows: list[np.ndarray] = []
         self._commands: list[np.ndarray] = []

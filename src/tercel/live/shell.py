@@ -11,6 +11,7 @@ import logging
 import ssl as tls
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 from tercel.clock import SteadyClock
 from tercel.errors import NetworkError
@@ -89,7 +90,6 @@ class LiveShell:
         self._rest: RestClient | None = None
         self._tasks: asyncio.TaskGroup | None = None
         self._is_carrying = False
-        self._is_hearing = False
 
     # --- the session's handles --------------------------------------------------------------------------------------
 
@@ -142,14 +142,12 @@ class LiveShell:
 
     # --- effects ----------------------------------------------------------------------------------------------------
 
-    def _guarded(self, action: Callable[[], None]) -> None:
+    def _guarded(self, action: Callable[..., None], *args: Any) -> None:
         """Run an input of the driver. An error that nobody foresaw ends the session, but in order."""
-        self._is_hearing = True
         try:
-            action()
+            action(*args)
         except Exception as error:
             self.fail(error)
-        self._is_hearing = False
         self._carry()
 
     def _carry(self) -> None:
@@ -227,19 +225,8 @@ class LiveShell:
         channel.opening = self._tasks.create_task(self._open(link.i_link, channel, effect.url, channel.attempt))
 
     async def _open(self, i_link: int, channel: _Channel, url: str, attempt: int) -> None:
-        on_message = self.core.on_message
-
-        def hear(data: memoryview | bytes, now_ns: int) -> None:
-            self._is_hearing = True
-            try:
-                on_message(i_link, channel.name, data, now_ns)
-            except Exception as error:
-                self.fail(error)
-            self._is_hearing = False
-            self._carry()
-
         handlers = Handlers(
-            on_message=hear,
+            on_message=self.core.hearer(i_link, channel.name, self._guarded),
             on_open=partial(self._on_open, i_link, channel, attempt),
             on_close=partial(self._on_close, i_link, channel, attempt),
         )
@@ -265,12 +252,14 @@ class LiveShell:
         if channel.attempt == attempt:
             self.core.links[i_link].connection.writers.pop(channel.name, None)
             self.core.links[i_link].stalls.pop(channel.name, None)
-            if self._is_hearing:
-                # A write from within the driver met the end of the socket: the driver hears of it when it is done.
-                self._loop.call_soon(self._on_close, i_link, channel, attempt, why, now_ns)
-                return
+            # A write from within the driver may have met the end of the socket: the driver hears of it when it is done.
+            self._loop.call_soon(self._closed, i_link, channel, attempt, why, now_ns)
+        self._changed.set()
+
+    def _closed(self, i_link: int, channel: _Channel, attempt: int, why: str, now_ns: int) -> None:
+        if channel.attempt == attempt:
             channel.socket = channel.opening = None
-            self._guarded(lambda: self.core.on_disconnected(i_link, channel.name, now_ns, why))
+            self._guarded(self.core.on_disconnected, i_link, channel.name, now_ns, why)
         self._changed.set()
 
     def _disconnect(self, link: Link, effect: Disconnect) -> None:

@@ -174,7 +174,7 @@ class Connection(WSListener):
         self._transport.send(self._kind, data)
         return True
 
-    def send_now(self, data: bytes) -> bool:
+    def send_now(self, data: bytes | memoryview) -> bool:
         """`send` where nothing stands in the way, else False and nothing is done: never cuts a slow peer off."""
         if self._is_blocked:
             return False

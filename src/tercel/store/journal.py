@@ -19,7 +19,9 @@ import msgspec
 import numpy as np
 
 from tercel.errors import ConfigError, JournalError, StorageError
+from tercel.jit import address_of
 from tercel.model.commands import COMMAND
+from tercel.model.cursor import AT, BASE, CURSOR, FILL, I_SUM, ROOM, SUM
 from tercel.model.events import EVENT, TIMER, event_rows
 from tercel.store.atomic import replacing, storage_errors
 from tercel.store.journal_format import (
@@ -78,6 +80,8 @@ class Journal:
         self.synced = 0
         self._sync = sync or Sync()
         self._is_synced_on_order = self._sync.on_order
+        self._record = np.zeros(1, CURSOR)
+        self._cursor = memoryview(self._record.data).cast("B").cast("q")
         self._segment_bytes = segment_bytes
         self._failure: StorageError | None = None
         self._is_closed = False
@@ -111,8 +115,9 @@ class Journal:
         self._segment = self._make_segment()
         self._map = self._segment.map
         self._sums = self._segment.words
-        self._at = self._i_sum = self._sum = 0
-        self._fill = BLOCK_ROWS
+        cursor = self._cursor
+        cursor[BASE] = self._segment.address
+        cursor[FILL] = cursor[ROOM] = BLOCK_ROWS
         self._block_position = -BLOCK_ROWS
         self._next_at = 0
         #: Segment, byte and first position of the block in work, as one value for the syncing thread.
@@ -129,7 +134,13 @@ class Journal:
     @property
     def position(self) -> int:
         """Rows appended to this run: events, commands and notes."""
-        return self._block_position + self._fill
+        return self._block_position + self._cursor[FILL]
+
+    @property
+    def cursor_at(self) -> int | None:
+        """Address of the CURSOR record by which compiled code in the same thread may append as well; None for a journal
+        that syncs before each order, which is more than moving a cursor."""
+        return None if self._is_synced_on_order else address_of(self._record)
 
     def append(self, rows: int | np.ndarray, n: int = -1) -> None:
         """Append the first `n` EVENT rows at an address, or of an array (all, if not given); they are copied.
@@ -142,16 +153,17 @@ class Journal:
         except (KeyError, TypeError):
             self._append_other(rows, n)
             return
-        fill = self._fill + n
-        if fill > BLOCK_ROWS:
+        cursor = self._cursor
+        fill = cursor[FILL] + n
+        if fill > cursor[ROOM]:
             self._append_bytes(view)
             return
-        at = self._at
-        self._at = end = at + n * _ROW
+        at = cursor[AT]
+        cursor[AT] = end = at + n * _ROW
         self._map[at:end] = view
         # One store of one word publishes the rows: a process that dies in between leaves the block as it was.
-        self._sums[self._i_sum] = self._sum = adler32(view, self._sum)
-        self._fill = fill
+        self._sums[cursor[I_SUM]] = cursor[SUM] = adler32(view, cursor[SUM])
+        cursor[FILL] = fill
 
     def append_commands(self, commands: np.ndarray) -> None:
         """Append (n,) COMMAND rows, before they leave; with `Sync(on_order=True)` they are on the disk on return.
@@ -165,15 +177,16 @@ class Journal:
         n = len(commands)
         if n:
             raw = command_bytes(commands)
-            fill = self._fill + n
-            if fill > BLOCK_ROWS:
+            cursor = self._cursor
+            fill = cursor[FILL] + n
+            if fill > cursor[ROOM]:
                 self._append_bytes(memoryview(raw))
             else:
-                at = self._at
-                self._at = end = at + n * _ROW
+                at = cursor[AT]
+                cursor[AT] = end = at + n * _ROW
                 self._map[at:end] = raw
-                self._sums[self._i_sum] = self._sum = adler32(raw, self._sum)
-                self._fill = fill
+                self._sums[cursor[I_SUM]] = cursor[SUM] = adler32(raw, cursor[SUM])
+                cursor[FILL] = fill
             if self._is_synced_on_order:
                 self.sync()
 
@@ -205,36 +218,38 @@ class Journal:
         """Append whole rows, a block at a time."""
         if self._failure is not None:
             raise self._failure
+        cursor = self._cursor
         done, n_bytes = 0, len(raw)
         while done < n_bytes:
-            if self._fill == BLOCK_ROWS:
+            if cursor[FILL] == BLOCK_ROWS:
                 self._open_block()
-            n = min((n_bytes - done) // _ROW, BLOCK_ROWS - self._fill)
+            n = min((n_bytes - done) // _ROW, BLOCK_ROWS - cursor[FILL])
             part = raw[done : done + n * _ROW]
-            at = self._at
-            self._at = at + len(part)
-            self._map[at : self._at] = part
-            self._sums[self._i_sum] = self._sum = adler32(part, self._sum)
-            self._fill += n
+            at = cursor[AT]
+            cursor[AT] = end = at + len(part)
+            self._map[at:end] = part
+            self._sums[cursor[I_SUM]] = cursor[SUM] = adler32(part, cursor[SUM])
+            cursor[FILL] += n
             done += len(part)
 
     def _open_block(self) -> None:
         """Seal the full block with its checksum, begin the next, in the next segment where this one is full."""
         if self._is_closed:
             raise JournalError(f"run {self.run} of journal {self.path} is closed")
+        cursor = self._cursor
         start = self._next_at - BLOCK_BYTES
         if start >= 0:
-            self._sums[self._i_sum - 1] = crc32(self._map[start + CHECKED_FROM : self._next_at])
+            self._sums[cursor[I_SUM] - 1] = crc32(self._map[start + CHECKED_FROM : self._next_at])
         if self._next_at == self._segment_bytes:
             self._roll()
         at = self._next_at
         position = self._block_position + BLOCK_ROWS
         constants = block_constants(self.run, position, self.synced)
         self._map[at + CHECKED_FROM : at + _ROW] = constants
-        self._i_sum = at // 4 + 1
-        self._sums[self._i_sum] = self._sum = adler32(constants)
-        self._at = at + _ROW
-        self._fill = 0
+        cursor[I_SUM] = at // 4 + 1
+        self._sums[at // 4 + 1] = cursor[SUM] = adler32(constants)
+        cursor[AT] = at + _ROW
+        cursor[FILL] = 0
         self._next_at = at + BLOCK_BYTES
         self._block_position = position
         self._block = (self._segment, at, position)
@@ -254,10 +269,11 @@ class Journal:
                 try:
                     fresh = self._make_segment()
                 except StorageError as error:
-                    self._failure = error
+                    self._fail(error)
                     raise
         self._full.append(self._segment)
         self._segment, self._map, self._sums = fresh, fresh.map, fresh.words
+        self._cursor[BASE] = fresh.address
         self._next_at = 0
         if self._thread is None and len(self._full) > _UNSYNCED_MAX:
             self.sync()
@@ -288,7 +304,7 @@ class Journal:
             # The block before and after its count: the writer may be in another thread. The position may only be
             # behind what is there; rows appended from here on may be synced as well, and do no harm.
             segment_now, at, first = self._block
-            position = first + self._fill if self._block[2] == first else first
+            position = first + self._cursor[FILL] if self._block[2] == first else first
             position = max(position, self.synced)
             if position == self.synced or self._is_closed:
                 return self.synced
@@ -300,7 +316,7 @@ class Journal:
                     segment.sync(self._segment_bytes)
                 segment_now.sync(at + BLOCK_BYTES)
             except StorageError as error:
-                self._failure = error
+                self._fail(error)
                 raise
             for segment in full:
                 self._full.remove(segment)
@@ -319,7 +335,12 @@ class Journal:
         try:
             work()
         except StorageError as error:
-            self._failure = error
+            self._fail(error)
+
+    def _fail(self, error: StorageError) -> None:
+        """Nothing is taken from here on, by whichever way it comes: the long one says why."""
+        self._failure = error
+        self._cursor[ROOM] = 0
 
     def snapshot(self, state: bytes, *, seq: int, position: int | None = None) -> None:
         """Keep the engine's state as it is after `position` rows (now, if not given); the last two are kept.
@@ -347,7 +368,8 @@ class Journal:
                     temporary.write_bytes(msgspec.json.encode(Closed(position)))
         finally:
             self._is_closed = True
-            self._fill = BLOCK_ROWS
+            self._cursor[FILL] = BLOCK_ROWS
+            self._cursor[ROOM] = 0
             self._block_position = self.synced - BLOCK_ROWS
             self._next_at, used = self._segment_bytes, self._next_at
             self._sources.clear()

@@ -18,6 +18,7 @@ import numpy as np
 from tercel.config import Capacity
 from tercel.errors import ConfigError
 from tercel.model.commands import COMMAND, COMMAND_VERSION
+from tercel.model.cursor import COMMAND_BASE, FLAG_SHIFT
 from tercel.model.events import EVENT, EVENT_VERSION, LOCAL, TIMER
 from tercel.model.instrument import Instrument
 from tercel.model.rowcopy import picked
@@ -59,9 +60,6 @@ BLOCK_ROWS = BLOCK_BYTES // EVENT.itemsize - 1
 BLOCK = 120
 MAGIC = int.from_bytes(b"TCJOURN1", "little")
 CHECKED_FROM = 16
-#: A command in the journal is its row with this added to its kind and its flags shifted out of the way of LOCAL.
-COMMAND_BASE = 100
-_FLAG_SHIFT = 8
 _KIND_AT, _FLAGS_AT = EVENT.fields["kind"][1], EVENT.fields["flags"][1]  # type: ignore[index]
 assert (COMMAND.fields["kind"][1], COMMAND.fields["flags"][1]) == (_KIND_AT, _FLAGS_AT)  # type: ignore[index]
 
@@ -197,5 +195,5 @@ def commands_of(rows: np.ndarray) -> np.ndarray:
     """The commands among rows of a journal, as they were: (m,) COMMAND, copied."""
     commands: np.ndarray = picked(rows, is_command(rows)).view(COMMAND)
     commands["kind"] -= COMMAND_BASE
-    commands["flags"] >>= _FLAG_SHIFT
+    commands["flags"] >>= FLAG_SHIFT
     return commands

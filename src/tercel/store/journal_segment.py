@@ -41,7 +41,7 @@ def sync_directory(path: Path) -> None:
 
 
 class Segment:
-    """A new file of `n_bytes` zeros. map: its memory; words: the same as unsigned 32-bit words.
+    """A new file of `n_bytes` zeros. map: its memory, at `address`; words: the same as unsigned 32-bit words.
 
     The disk's room is taken at once, so that a full disk is an error here and never a fault of the process later.
     StorageError when the disk refuses.
@@ -62,7 +62,7 @@ class Segment:
                 raise
         self.words = memoryview(self.map).cast("I")
         self._anchor: ctypes.c_char | None = ctypes.c_char.from_buffer(self.map)
-        self._address = ctypes.addressof(self._anchor)
+        self.address = ctypes.addressof(self._anchor)
         self._n_bytes = n_bytes
         self._synced = 0
 
@@ -73,7 +73,7 @@ class Segment:
         the disk refuses.
         """
         start = self._synced
-        if _libc.msync(self._address + start, end - start, _MS_SYNC) != 0:
+        if _libc.msync(self.address + start, end - start, _MS_SYNC) != 0:
             with storage_errors(self.path, "sync the journal segment"):
                 number = ctypes.get_errno()
                 raise OSError(number, os.strerror(number))
@@ -84,7 +84,7 @@ class Segment:
         """Fault the pages of [start, end) in, so that the writer does not have to: 6 to 12 us each, beside its path."""
         start, end = start // PAGE * PAGE, min(end, self._n_bytes)
         if start < end:
-            _libc.madvise(self._address + start, end - start, _POPULATE_WRITE)
+            _libc.madvise(self.address + start, end - start, _POPULATE_WRITE)
 
     def close(self, used_bytes: int | None = None) -> None:
         """Unmap; cut the file to `used_bytes`, or remove it when that is 0."""

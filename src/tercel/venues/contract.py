@@ -26,6 +26,8 @@ __all__ = [
     "Connect",
     "Disconnect",
     "Effect",
+    "EngineWords",
+    "FastPath",
     "Request",
     "Send",
     "VenueConnection",
@@ -82,6 +84,59 @@ class Request(msgspec.Struct, frozen=True):
 Effect = Connect | Disconnect | Send | Request
 
 
+class EngineWords(msgspec.Struct, frozen=True):
+    """Where a compiled path finds the engine: its entry, its block and wiring, and words and rows in the block.
+
+    step: address of `engine_step`. base, wiring: its first arguments. n_emitted, n_commands, n_refused, error:
+    addresses of the int64 words of these names. commands: address of the COMMAND rows that wait.
+    """
+
+    step: int
+    base: int
+    wiring: int
+    n_emitted: int
+    n_commands: int
+    n_refused: int
+    error: int
+    commands: int
+
+
+class FastPath(ABC):
+    """From a market message to the requests that answer it, in one call; given out by `VenueConnection.fast_path`.
+
+    The driver copies a message of at most `n_max` bytes to `window` and calls `call(at, n, now_ns)`. The result:
+
+    - above 0: so many requests lie in `out`, one behind the other, their commands journaled; they still wait in the
+      engine. The driver writes each to `channel`, then calls `sent` with the commands, then takes them from the engine;
+    - 0: every row is journaled and stepped, and nothing follows;
+    - SCANNED: the connection's buffer holds rows that are neither counted by it nor journaled nor stepped;
+    - STEPPED: they are journaled, and stepped up to one; commands, refusals or an error wait in the engine;
+    - anything else: nothing has happened; the message is for `on_message`.
+
+    answer: int64 words that tell more. At N_ROWS: the rows of the message; at I_ROW: the first that was not stepped; at
+    ENDS and after: where each request ends in `out`. Only while the connection's `rows` and `effects` are empty.
+    """
+
+    SCANNED, STEPPED = -3, -4
+    N_ROWS, I_ROW, ENDS = 0, 1, 2
+
+    window: memoryview
+    n_max: int
+    call: Callable[[int, int, int], int]
+    at: int
+    answer: memoryview
+    out: memoryview
+    channel: str
+
+    @abstractmethod
+    def sent(self, commands: np.ndarray, now_ns: int) -> None:
+        """Book (n,) COMMAND whose requests were just written."""
+
+    @abstractmethod
+    def sync(self, engine: EngineWords) -> None:
+        """Take up where things lie now: after every message that went another way, and before the first."""
+
+
 class VenueConnection(ABC):
     """One account at one venue, as a state machine without input or output.
 
@@ -109,7 +164,7 @@ class VenueConnection(ABC):
         self.effects: list[Effect] = []
         #: Channel -> writes one frame at once and returns True, or does nothing and returns False. Put there by a shell
         #: that can; a connection may use it for what must leave soonest, while `effects` is empty.
-        self.writers: dict[str, Callable[[bytes], bool]] = {}
+        self.writers: dict[str, Callable[[bytes | memoryview], bool]] = {}
         self.reports: list[AccountReport] = []
         self.next_wake_ns = NEVER
         self.is_live = False
@@ -156,6 +211,13 @@ class VenueConnection(ABC):
         """Encode (n,) COMMAND rows. What cannot be sent now (channel down, venue's rate limit) is answered with a
         REJECT, CANCEL_REJECT or AMEND_REJECT row and its reason; it never reached the venue.
         """
+
+    def fast_path(self, channel: str, cursor_at: int) -> FastPath | None:
+        """A compiled path for the messages of `channel`, None where there is none.
+
+        cursor_at: address of the journal's CURSOR record, 0 where nothing is kept.
+        """
+        return None
 
     @abstractmethod
     def ask_report(self, instruments: Sequence[int], order_ids: Sequence[int], since_ns: int, now_ns: int) -> None:

@@ -154,7 +154,7 @@ class Disk:
     def msync(self, address: int, n_bytes: int, how: int) -> int:
         for at in range(address, address + n_bytes, BLOCK):
             assert self.segment is not None
-            self.synced[self.segment.path, at - self.segment._address] = ctypes.string_at(at, BLOCK)
+            self.synced[self.segment.path, at - self.segment.address] = ctypes.string_at(at, BLOCK)
         return int(self.real.msync(address, n_bytes, how))  # type: ignore[attr-defined]
 
     def madvise(self, *arguments: int) -> int:

@@ -314,7 +314,7 @@ def test_spot_amend_by_cancel_and_replace():
         (FILL, 7, 600_000, 5), (AMENDED, 7, 600_010, 10), (FILL, 7, 600_010, 10),
     ]  # fmt: skip
     assert hands.connection.desk.open == {}
-    assert hands.connection.desk.n_open == {0: 0}
+    assert hands.connection.desk.n_open[0] == 0
 
 
 def partly_filled(market, lots=5):

@@ -60,6 +60,8 @@ class EachTick(Strategy):
 class _NoJournal:
     """Keeps nothing: what the journal costs is the difference."""
 
+    cursor_at = 0
+
     def append(self, rows: int | np.ndarray, n: int) -> None:
         pass
 

@@ -31,7 +31,7 @@ from tercel.venues.binance.reports import Question, Reports
 from tercel.venues.binance.sending import Sender
 from tercel.venues.binance.settings import BinanceSettings, Credentials
 from tercel.venues.binance.signing import Signer
-from tercel.venues.contract import NEVER, Connect, Disconnect, Request, VenueConnection
+from tercel.venues.contract import NEVER, Connect, Disconnect, FastPath, Request, VenueConnection
 
 __all__ = ["BinanceConnection"]
 
@@ -74,7 +74,6 @@ class BinanceConnection(VenueConnection):
         self._attempts = dict.fromkeys(self._state, 0)
         self._asked: dict[int, Asked] = {}
         self._due: dict[tuple[str, object], int] = {}
-        self._next_id = 1
         self._listen_key = ""
         self._is_heard = False  #: the user stream is known to tell of our orders
         self._is_subscribed = self._is_ready = False
@@ -104,8 +103,7 @@ class BinanceConnection(VenueConnection):
 
     def take_id(self) -> int:
         """A number for a request, used once."""
-        self._next_id += 1
-        return self._next_id - 1
+        return self._sender.fast.take_number()
 
     def venue_ns(self, now_ns: int) -> int:
         """The venue's clock at our time `now_ns`."""
@@ -222,6 +220,12 @@ class BinanceConnection(VenueConnection):
         if deadline_ns < self.next_wake_ns:
             self.next_wake_ns = deadline_ns
 
+    def fast_path(self, channel: str, cursor_at: int) -> FastPath | None:
+        if channel not in ("market", "trades") or self._signer is None:
+            return None
+        self._sender.fast.keep_by(cursor_at)
+        return self._sender.fast
+
     def ask_report(self, instruments: Sequence[int], order_ids: Sequence[int], since_ns: int, now_ns: int) -> None:
         if self._signer is not None:
             self._reports.want(instruments, order_ids, since_ns)
@@ -231,7 +235,8 @@ class BinanceConnection(VenueConnection):
     # --- channels ----------------------------------------------------------------------------------------------------
 
     def _plan(self) -> None:
-        """When `on_wake` is wanted next."""
+        """When `on_wake` is wanted next; what an input has changed may open or close the fast path."""
+        self._sender.refresh()
         self.next_wake_ns = min(min(self._due.values(), default=NEVER), self._sender.deadline_ns)
 
     def _connect(self, channel: str, now_ns: int) -> None:

@@ -11,8 +11,10 @@ from collections.abc import Mapping
 from decimal import ROUND_HALF_UP, Decimal
 
 import msgspec
+import numpy as np
 
 from tercel.errors import DataError, UnitError
+from tercel.jit import address_of
 from tercel.model import reasons
 from tercel.model.events import (
     ACK,
@@ -120,7 +122,10 @@ class UserDecoder:
 
 
 class Desk:
-    """Orders and fills of one account. open: order id -> order. in_doubt, notes: the connection's."""
+    """Orders and fills of one account. open: order id -> order. n_open: how many, by instrument; int64 words of a
+    record (`n_open_at`) that the compiled way of an order reads. top_id: the highest order id ever seen here. in_doubt,
+    notes: the connection's.
+    """
 
     def __init__(
         self,
@@ -132,7 +137,10 @@ class Desk:
         notes: list[str],
     ) -> None:
         self.open: dict[int, LiveOrder] = {}
-        self.n_open = dict.fromkeys(instruments, 0)
+        self._counts = np.zeros(max(instruments, default=0) + 1, np.int64)
+        self.n_open_at = address_of(self._counts)
+        self.n_open = memoryview(self._counts.data).cast("B").cast("q")
+        self.top_id = 0
         self.venue_ids: dict[int, int] = {}  #: the venue's order number -> our id, the newest ones
         self._by_symbol = {x.symbol: (i, x) for i, x in instruments.items()}
         self._rows = rows
@@ -148,6 +156,8 @@ class Desk:
         """Take up an order that was sent, or that the venue knows."""
         if order.id not in self.open:
             self.n_open[order.i] += 1
+            if order.id > self.top_id:
+                self.top_id = order.id
         self.open[order.id] = order
         return order
 

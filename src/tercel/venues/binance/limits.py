@@ -10,14 +10,26 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+import numpy as np
+
+from tercel.jit import address_of
 from tercel.venues.binance.messages import RateLimit
 
-__all__ = ["Limits"]
+__all__ = ["ALLOWANCE", "Limits"]
 
 _S = 1_000_000_000
 _INTERVAL_S = {"SECOND": 1, "MINUTE": 60, "HOUR": 3600, "DAY": 86_400}
 _LETTER_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 ORDERS, WEIGHT = "ORDERS", "REQUEST_WEIGHT"
+
+#: How many new orders may leave before any window is looked at again, those of them that have, and cancels that have;
+#: until when that holds, by the venue's clock; until when nothing may leave, by ours. A record that the compiled way
+#: of an order counts in too.
+ALLOWANCE = np.dtype(
+    [("n_room", "i8"), ("n_taken", "i8"), ("n_canceled", "i8"), ("until_ns", "i8"), ("blocked_until_ns", "i8")],
+    align=True,
+)
+_ROOM, _TAKEN, _CANCELED, _UNTIL, _BLOCKED = range(5)
 
 
 class _Window:
@@ -50,52 +62,54 @@ class Limits:
     """Rate limits of one address and account. Times are the venue's (`venue_ns`), except `blocked_until_ns`, ours.
 
     weight_1m: request weight a minute to keep to until the venue has told its limits. is_banned: the block is a ban
-    (418).
+    (418). allowance_at: address of the ALLOWANCE record; `allow` writes it, what was taken of it is counted from there.
     """
 
     def __init__(self, weight_1m: int = 0) -> None:
         self._windows: dict[tuple[str, int], _Window] = {}
         if weight_1m:
             self._window(WEIGHT, 60).limit = weight_1m
-        self.blocked_until_ns = 0
+        self._record = np.zeros(1, ALLOWANCE)
+        self._words = memoryview(self._record.data).cast("B").cast("q")
+        self.allowance_at = address_of(self._record)
         self.is_banned = False
-        # New orders that may leave before any window is looked at again, and those of them that have.
-        self._n_room = self._n_taken = 0
-        self._room_until_ns = 0
 
     def _window(self, kind: str, length_s: int) -> _Window:
         return self._windows.setdefault((kind, length_s), _Window(length_s * _S))
 
-    def take_order(self, venue_ns: int) -> bool:
-        """Count one new order of weight 1 if it fits in every window; nearly always two comparisons."""
-        if self._n_taken < self._n_room and venue_ns < self._room_until_ns:
-            self._n_taken += 1
-            return True
-        self._settle()
-        self._budget(venue_ns)
-        if self._n_room < 1:
-            return False
-        self._n_taken = 1
-        return True
+    @property
+    def blocked_until_ns(self) -> int:
+        """Until when nothing may leave."""
+        return self._words[_BLOCKED]
 
-    def _budget(self, venue_ns: int) -> None:
-        """How many new orders may leave before a window is full or begins anew."""
+    def allow(self, venue_ns: int) -> None:
+        """Work out how many new orders may leave before a window is full or begins anew."""
+        self._settle()
         n_room, until_ns = 1 << 30, venue_ns + _S
         for (name, _), window in self._windows.items():
             if window.limit and name in (ORDERS, WEIGHT):
                 window.roll(venue_ns)
                 n_room = min(n_room, window.limit - window.count)
                 until_ns = min(until_ns, window.start_ns + window.length_ns)
-        self._n_room, self._room_until_ns = n_room, until_ns
+        self._words[_ROOM], self._words[_UNTIL] = max(n_room, 0), until_ns
+
+    def is_spent(self, venue_ns: int) -> bool:
+        """Whether the allowance is used up, or over, so that `allow` may find more."""
+        words = self._words
+        return venue_ns >= words[_UNTIL] or words[_TAKEN] + words[_CANCELED] >= words[_ROOM]
 
     def _settle(self) -> None:
-        """Enter what `take_order` counted into the windows, before they are read or changed."""
-        n, self._n_taken, self._n_room = self._n_taken, 0, 0
-        if n:
+        """Enter what was taken into the windows, before they are read or changed; nothing is allowed until `allow`."""
+        words = self._words
+        n, n_canceled = words[_TAKEN], words[_CANCELED]
+        words[_ROOM] = words[_TAKEN] = words[_CANCELED] = 0
+        if n or n_canceled:
             for (name, _), window in self._windows.items():
-                # Taken before the window's end, so in the window that stands.
-                if name in (ORDERS, WEIGHT):
+                # Taken before the window's end, so in the window that stands; a late cancel errs on the safe side.
+                if name == ORDERS:
                     window.add(n)
+                elif name == WEIGHT:
+                    window.add(n + n_canceled)
 
     def learn(self, limits: Iterable[RateLimit], venue_ns: int) -> None:
         """Take `rateLimits` of exchangeInfo or of an answer."""
@@ -108,7 +122,7 @@ class Limits:
                 if x.count is not None:
                     window.told(x.count)
         # Now, when an answer has come, rather than when the next order is to leave.
-        self._budget(venue_ns)
+        self.allow(venue_ns)
 
     def read(self, headers: Mapping[str, str], venue_ns: int) -> None:
         """Take the counts that HTTP headers tell (lower-case names)."""
@@ -152,7 +166,7 @@ class Limits:
 
     def block(self, now_ns: int, for_ns: int, is_ban: bool) -> None:
         """The venue asked to wait (429) or has banned the address (418)."""
-        self.blocked_until_ns = max(self.blocked_until_ns, now_ns + for_ns)
+        self._words[_BLOCKED] = max(self._words[_BLOCKED], now_ns + for_ns)
         self.is_banned = is_ban
 
     def is_blocked(self, now_ns: int) -> bool:

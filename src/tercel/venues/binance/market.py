@@ -30,7 +30,9 @@ class MarketFeed:
     """Market data of the instruments of one connection.
 
     rows: the connection's buffer. syncs: instrument -> its book's state. n_scanned, n_decoded: messages that the
-    compiled scanner took, and that went to msgspec. uses_scanner: False sends every message to msgspec.
+    compiled scanner took, and that went to msgspec. uses_scanner: False sends every message to msgspec. window: memory
+    of `n_window` bytes that a message is copied to; scan_at: address of the SCAN record. Both may move with a message
+    that is longer than any before.
     """
 
     def __init__(self, instruments: Mapping[int, Instrument], rows: RowBuffer, is_spot: bool) -> None:
@@ -49,14 +51,14 @@ class MarketFeed:
             self._grids[at] = _grid(i, instruments[i])
         self._scan = np.zeros(1, SCAN)
         self._call = scan_message.call
-        self._room(1 << 16)
+        self._make_room(1 << 16)
 
-    def _room(self, n: int) -> None:
+    def _make_room(self, n: int) -> None:
         """Memory of a known address that a message is copied to: some tens of ns, where asking any buffer for its
         address costs several hundred."""
         self._memory = np.zeros(n, np.uint8)
-        self._window: memoryview = self._memory.data
-        self._n_memory = n
+        self.window: memoryview = self._memory.data
+        self.n_window = n
         scan = self._scan[0]
         scan["text"], scan["grids"], scan["n_grids"] = (
             address_of(self._memory),
@@ -64,7 +66,7 @@ class MarketFeed:
             len(self._grids),
         )
         scan["is_spot"] = int(self._is_spot)
-        self._scan_at = address_of(self._scan)
+        self.scan_at = address_of(self._scan)
 
     @property
     def is_in_step(self) -> bool:
@@ -83,14 +85,14 @@ class MarketFeed:
         n = len(data)
         rows = self.rows
         if self.uses_scanner:
-            if n > self._n_memory:
-                self._room(2 * n)
+            if n > self.n_window:
+                self._make_room(2 * n)
             filled = rows.n
             if filled + (n >> 3) + 2 > rows.capacity:
                 # A row takes at least eight bytes of text.
                 rows.reserve((n >> 3) + 2)
-            self._window[:n] = data
-            found = self._call(self._scan_at, n, rows.address + filled * _ROW, now_ns)
+            self.window[:n] = data
+            found = self._call(self.scan_at, n, rows.address + filled * _ROW, now_ns)
             self.n_scanned += 1
             if found >= 0:
                 rows.n = filled + found

@@ -13,11 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from tercel.jit import entry, kernel, record, records
+from tercel.jit import brief_entry, kernel, record, records
 from tercel.model.events import BUY, EVENT, LAST, LEVEL, LOCAL, QUOTE, SELL, TRADE
 from tercel.venues.binance.lexing import GRID, LOST, MASK, SCAN, UNKNOWN, is_name, read_decimal, read_text, read_whole
 
-__all__ = ["scan_message"]
+__all__ = ["scan", "scan_message"]
 
 _U1 = np.dtype("u1")
 _MS = 1_000_000
@@ -386,15 +386,15 @@ def _finish_one(scan: Any, grid: Any, rows: Any, now_ns: int) -> int:
     return 1
 
 
-@entry
-def scan_message(scan_at: int, n: int, out: int, now_ns: int) -> int:
+@kernel
+def scan(scan_at: int, n: int, out: int, now_ns: int) -> int:
     """Scan one message.
 
     scan_at: one SCAN record, mutated, whose text, grids, n_grids and is_spot are set. n: bytes of the message at its
     text. The GRID records at its grids are mutated: `last` of a depth event that follows. out: address of EVENT rows,
-    room for n // 8 + 2. Returns how many rows
-    were written and count, LOST (a depth event's rows are written, SCAN.n_rows of them, but it does not follow or
-    the instrument is not in step), or UNKNOWN (nothing counts). One pass over the bytes.
+    room for n // 8 + 2. Returns how many rows were written and count, LOST (a depth event's rows are written,
+    SCAN.n_rows of them, but it does not follow or the instrument is not in step), or UNKNOWN (nothing counts). One pass
+    over the bytes.
     """
     scan = record(scan_at, SCAN)
     n_grids = int(scan.n_grids)
@@ -425,3 +425,9 @@ def scan_message(scan_at: int, n: int, out: int, now_ns: int) -> int:
     if scan.kind == LEVEL:
         return _finish_depth(scan, grid, rows, now_ns, scan.is_spot != 0)
     return _finish_one(scan, grid, rows, now_ns)
+
+
+@brief_entry
+def scan_message(scan_at: int, n: int, out: int, now_ns: int) -> int:
+    """`scan`, called from Python."""
+    return scan(scan_at, n, out, now_ns)

@@ -12,12 +12,12 @@ import msgspec
 import numpy as np
 
 from tercel.model import reasons
-from tercel.model.commands import AMEND, CANCEL, CANCEL_ALL, COMMAND, GTX, LEAVE_BY, LIMIT, LINK, NEW
+from tercel.model.commands import AMEND, CANCEL, CANCEL_ALL, GTX, LIMIT, LINK, NEW
 from tercel.venues.binance import encoding
 from tercel.venues.binance.desk import LiveOrder
 from tercel.venues.binance.encoding import HTTP_TWINS, Params
 from tercel.venues.binance.messages import ErrorBody, OrderBody, WsAnswer
-from tercel.venues.binance.prepared import PreparedOrders
+from tercel.venues.binance.path import BinanceFastPath
 from tercel.venues.binance.refusals import CLOCK_CODE, UNKNOWN_OUTCOME, reason_of, words_of
 from tercel.venues.contract import NEVER, Request, Send
 
@@ -29,8 +29,6 @@ __all__ = ["Sender"]
 _MS = 1_000_000
 _S = 1_000_000_000
 _OK = 200
-#: Where the order type stands in a COMMAND row.
-_TYPE = COMMAND.names.index("type") if COMMAND.names else 0
 
 
 class _Command(NamedTuple):
@@ -91,18 +89,18 @@ class Sender:
         self._api_key = "" if connection.signer is None else connection.signer.api_key
         self._is_logged_on = False
         self._by_http = connection.settings.orders_by == "http"
-        self._prepared: dict[int, PreparedOrders] = {}
+        self.fast = BinanceFastPath(connection.feed, connection.desk, connection.limits, self._book)
 
     def learn_rules(self) -> None:
         """The venue's rules are known, or have changed: make ready what can be."""
         connection = self._c
-        self._prepared = {
-            i: PreparedOrders(
-                instrument, connection.rules[i], connection.settings.is_spot, connection.settings.recv_window_ms
-            )
-            for i, instrument in connection.instruments.items()
-            if i in connection.rules and i not in connection.differing
-        }
+        rules = {i: x for i, x in connection.rules.items() if i not in connection.differing}
+        self.fast.learn(rules, connection.settings.is_spot, connection.settings.recv_window_ms)
+
+    def refresh(self) -> None:
+        """Let the compiled way know how things stand; called after whatever may have changed them."""
+        is_ready = self._is_logged_on and self._c.is_ready and not self._by_http
+        self.fast.refresh(is_ready, self._c.clock_offset_ns or 0)
 
     @property
     def must_log_on(self) -> bool:
@@ -156,9 +154,9 @@ class Sender:
 
     def send(self, commands: np.ndarray, now_ns: int) -> None:
         """Send (n,) COMMAND rows, or answer them."""
+        if self._is_logged_on and self._leave_at_once(commands, now_ns):
+            return
         for row in commands.tolist():
-            if self._is_logged_on and row[_TYPE] == LIMIT and self._leave_at_once(row, now_ns):
-                continue
             c = _Command(*row)
             if c.kind == NEW:
                 self._new(c, now_ns)
@@ -171,41 +169,39 @@ class Sender:
             elif c.kind == LINK:
                 # Pairs of orders that already stand cannot be joined at this venue.
                 self._c.desk.amend_rejected(c.id, c.instrument, reasons.VENUE_UNSUPPORTED, now_ns)
+        self.refresh()
 
-    def _leave_at_once(self, row: tuple[int, ...], now_ns: int) -> bool:
-        """Send a plain limit order whose frame is prepared. False where anything speaks against it: the long way tells.
-
-        Nothing is changed before the answer is True but the count of what may leave, which errs on the safe side.
-        """
-        _, _, id, px, qty, _, _, kind, side, _, tif, flags, i = row
+    def _leave_at_once(self, commands: np.ndarray, now_ns: int) -> bool:
+        """Send commands whose requests are prepared, all or none. False where anything speaks against one of them: the
+        long way tells what."""
         connection = self._c
-        desk, limits = connection.desk, connection.limits
-        prepared = self._prepared.get(i)
-        if (
-            kind != NEW
-            or prepared is None
-            or flags & ~LEAVE_BY
-            or now_ns < limits.blocked_until_ns
-            or not connection.is_ready
-            or id in desk.open
-            or desk.n_open[i] >= prepared.orders_max
-            or self._by_http
-        ):
-            return False
-        venue_ns = connection.venue_ns(now_ns)
-        number = connection.take_id()
-        frame = prepared.frame(number, id, side, px, qty, tif, venue_ns // _MS)
-        if frame is None or not limits.take_order(venue_ns):
+        n = self.fast.write(commands, now_ns)
+        if n == 0 and connection.limits.is_spent(connection.venue_ns(now_ns)):
+            connection.limits.allow(connection.venue_ns(now_ns))
+            n = self.fast.write(commands, now_ns)
+        if n == 0:
             return False
         # Written before it is booked: nothing can come in between, and the order is a microsecond sooner on the wire.
         write = connection.writers.get("orders")
-        if write is None or connection.effects or not write(frame):
-            connection.effects.append(Send("orders", frame))
-        order = desk.add(LiveOrder(id, i, side, px, qty, tif == GTX))
-        order.sent_ns = now_ns
-        due_ns = now_ns + connection.settings.answer_timeout_ns
-        self._pending[number] = _Pending(NEW, "order.place", id, i, side, px, qty, due_ns, False)
+        for request in self.fast.requests(n):
+            if write is None or connection.effects or not write(request):
+                connection.effects.append(Send("orders", bytes(request)))
+        self._book(commands, now_ns)
         return True
+
+    def _book(self, commands: np.ndarray, now_ns: int) -> None:
+        """Note (n,) COMMAND whose requests have left by the compiled way, under the last n numbers."""
+        desk, pending = self._c.desk, self._pending
+        due_ns = now_ns + self._c.settings.answer_timeout_ns
+        number = self.fast.next_number - len(commands)
+        for _, _, id, px, qty, _, _, kind, side, _, tif, _, i in commands.tolist():
+            if kind == NEW:
+                order = desk.add(LiveOrder(id, i, side, px, qty, tif == GTX))
+                order.sent_ns = now_ns
+                pending[number] = _Pending(NEW, "order.place", id, i, side, px, qty, due_ns, False)
+            else:
+                pending[number] = _Pending(CANCEL, "order.cancel", id, i, side, px, qty, due_ns, False)
+            number += 1
 
     def _blocked(self, now_ns: int) -> int:
         if self._c.limits.is_blocked(now_ns):
