@@ -351,7 +351,7 @@ def test_the_trading_thread_has_the_core_it_is_given(venue, tmp_path):
     core, rest = max(cores), cores - {max(cores)}
     arguments = ["paper", "quoter", *place(venue), "--set", "qty=0.01", "--latency-ms", 2]
     with subprocess.Popen(
-        command(*arguments, "--core", core, "--busy-poll", "--duration", "5s"), cwd=tmp_path, stderr=subprocess.PIPE,
+        command(*arguments, "--core", core, "--busy-poll", "--duration", "10m"), cwd=tmp_path, stderr=subprocess.PIPE,
         text=True,
     ) as session:  # fmt: skip
         assert session.stderr is not None
