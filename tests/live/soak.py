@@ -46,14 +46,21 @@ _PAGE = os.sysconf("SC_PAGE_SIZE")
 _MB = 1 << 20
 
 
+#: Number of the stream's first trade. The venue's own market all but stands still, but in an hour it has a trade
+#: or two, with numbers from 1 on.
+FIRST = 1_000_000
+
+
 class Count(tc.Strategy):
-    """Counts the trades it hears of, and those that do not follow the one before."""
+    """Counts the stream's trades, and those that do not follow the one before."""
 
     n: int = 0
     last: int = 0
     n_gaps: int = 0
 
     def on_trade(self, ctx, trade):
+        if trade.id < FIRST:
+            return
         self.n += 1
         if self.last != 0 and trade.id != self.last + 1:
             self.n_gaps += 1
@@ -67,6 +74,7 @@ class Soaked(msgspec.Struct, frozen=True, kw_only=True):
     traded, and from its stop to its end.
     """
 
+    rate: int
     n_sent: int
     n_heard: int
     n_gaps: int
@@ -87,6 +95,10 @@ class Soaked(msgspec.Struct, frozen=True, kw_only=True):
         """How much the last quarter's private memory is above the first's, by medians."""
         quarter = max(1, len(self.private_mb) // 4)
         return float(np.median(self.private_mb[-quarter:]) - np.median(self.private_mb[:quarter]))
+
+    def stalled_mb(self) -> float:
+        """What a read buffer may have grown by: it doubles until it holds what came during the longest stall."""
+        return 2 * max(self.lag_max_ms) / 1e3 * self.rate * len(_trade(FIRST, 0)) / _MB
 
     def lag_growth_ms(self) -> float:
         """The same of the lag."""
@@ -151,7 +163,7 @@ async def _venue(seconds: float, rate: int) -> None:
             n_due = min(n, (wall_ns() - begin_ns) * rate // 1_000_000_000)
             while n_sent < n_due:
                 due_ms = (begin_ns + n_sent * 1_000_000_000 // rate) // 1_000_000
-                server.market.send(_trade(1_000_000 + n_sent, due_ms))
+                server.market.send(_trade(FIRST + n_sent, due_ms))
                 n_sent += 1
             await asyncio.sleep(0.001)
         print(n_sent, flush=True)
@@ -188,7 +200,7 @@ def _memory_mb(process: str = "self") -> tuple[float, float]:
     return int(resident) * _PAGE / _MB, (int(resident) - int(shared)) * _PAGE / _MB
 
 
-async def _session(process: Any, facts: list[str], directory: Path, warm_up_s: int, say: Any) -> Soaked:
+async def _session(process: Any, facts: list[str], directory: Path, rate: int, warm_up_s: int, say: Any) -> Soaked:
     rest, streams, ws_api, key, secret = facts
     settings = BinanceSettings(market="spot", rest=rest, streams=streams, ws_api=ws_api)
     connection = BinanceConnection(settings, {0: COIN}, Credentials(key, secret))
@@ -238,8 +250,8 @@ async def _session(process: Any, facts: list[str], directory: Path, warm_up_s: i
     session.stop("soaked")
     report = await living
     return Soaked(
-        n_sent=n_sent, n_heard=int(state["n"]), n_gaps=int(state["n_gaps"]), n_lost=n_lost, n_pauses=pauses.n,
-        pause_max_ms=pauses.max_ns / 1e6, pause_mean_ms=pauses.mean_ns / 1e6, starting_s=starting_s,
+        rate=rate, n_sent=n_sent, n_heard=int(state["n"]), n_gaps=int(state["n_gaps"]), n_lost=n_lost,
+        n_pauses=pauses.n, pause_max_ms=pauses.max_ns / 1e6, pause_mean_ms=pauses.mean_ns / 1e6, starting_s=starting_s,
         ending_s=(monotonic_ns() - stopped_ns) / 1e9, lag_ms=watch.lags_ms[warm_up_s:],
         lag_max_ms=watch.worst_ms[warm_up_s:], private_mb=private, resident_mb=resident, venue_mb=venue,
         error=str(report.error or ""),
@@ -269,7 +281,7 @@ async def soak(seconds: float, rate: int, directory: Path, warm_up_s: int = 5, s
     assert process.stdout is not None
     try:
         facts = msgspec.json.decode(await process.stdout.readline(), type=list[str])
-        return await _session(process, facts, directory, warm_up_s, say)
+        return await _session(process, facts, directory, rate, warm_up_s, say)
     finally:
         if process.returncode is None:
             process.kill()
@@ -286,7 +298,10 @@ def main() -> None:
         found = run(soak(seconds, rate, Path(directory), warm_up_s=int(min(60, seconds // 4))))
     print(f"{found.n_sent:,} sent, {found.n_heard:,} heard, {found.n_gaps} gaps, {found.n_lost} losses {found.error}")
     print(f"began to trade after {found.starting_s:.1f} s, ended in {found.ending_s:.1f} s")
-    print(f"private memory {found.private_mb[0]:.1f} to {found.private_mb[-1]:.1f} MB, growth {found.growth_mb():.2f}")
+    print(
+        f"private memory {found.private_mb[0]:.1f} to {found.private_mb[-1]:.1f} MB, growth {found.growth_mb():.2f}, "
+        f"of it read buffers {found.stalled_mb():.1f} at most"
+    )
     print(f"lag {np.median(found.lag_ms):.2f} ms, growth {found.lag_growth_ms():+.2f}")
     print("\n".join(found.table()))
     print(f"{found.n_pauses} pauses, mean {found.pause_mean_ms:.2f} ms, greatest {found.pause_max_ms:.2f} ms")
