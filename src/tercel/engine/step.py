@@ -158,7 +158,7 @@ def _on_level(base: int, wiring: int, row: Any) -> None:
 
 @cold_kernel
 def _other(base: int, wiring: int, row: Any) -> None:
-    """Every kind of row but LEVEL."""
+    """Every kind of row but LEVEL, BAR and QUOTE; and those that name no instrument there is."""
     ctx = record(base, CONTEXT)
     i = int(row.instrument)
     kind = int(row.kind)
@@ -167,15 +167,6 @@ def _other(base: int, wiring: int, row: Any) -> None:
         return
     if kind == TRADE:
         _trade(base, wiring, row)
-    elif kind == QUOTE:
-        market = records(base + ctx.off_markets, ctx.n_instruments, MARKET_ROW)[i]
-        market.bid_px = row.px
-        market.bid_lots = row.qty
-        market.ask_px = row.arg0
-        market.ask_lots = row.arg1
-        if listener_count(wiring, ON_QUOTE) > 0:
-            _top_view(base, ON_QUOTE, row, row.px, row.qty, row.arg0, row.arg1)
-            call_all(base, wiring, ON_QUOTE)
     elif kind == CLEAR:
         book_clear(base + ctx.off_books + i * ctx.book_stride, int(row.side), row.px)
         if row.flags & LAST != 0:
@@ -247,6 +238,19 @@ def _bar(base: int, wiring: int, row: Any) -> None:
         view.lots = row.qty
         _grids(view, base, i)
         call_all(base, wiring, ON_BAR)
+
+
+@inline_kernel
+def _quote(base: int, wiring: int, row: Any) -> None:
+    ctx = record(base, CONTEXT)
+    market = records(base + ctx.off_markets, ctx.n_instruments, MARKET_ROW)[int(row.instrument)]
+    market.bid_px = row.px
+    market.bid_lots = row.qty
+    market.ask_px = row.arg0
+    market.ask_lots = row.arg1
+    if listener_count(wiring, ON_QUOTE) > 0:
+        _top_view(base, ON_QUOTE, row, row.px, row.qty, row.arg0, row.arg1)
+        call_all(base, wiring, ON_QUOTE)
 
 
 @kernel
@@ -367,6 +371,8 @@ def engine_step(base: int, wiring: int, rows: int, start: int, n: int, until_ns:
                 continue
         elif row.kind == BAR and instrument >= 0 and instrument < n_instruments:
             _bar(base, wiring, row)
+        elif row.kind == QUOTE and instrument >= 0 and instrument < n_instruments:
+            _quote(base, wiring, row)
         else:
             _other(base, wiring, row)
         if ctx.n_emitted != 0:

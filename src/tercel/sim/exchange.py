@@ -49,6 +49,14 @@ def market_row(venue: int, states: int, books: int, book_stride: int, own: int, 
                 state.ask_px = row.px
                 state.last_px = row.px
                 return 0
+        elif row.kind == QUOTE:
+            state = records(states, 32767, VENUE_INSTRUMENT)[i]
+            if state.n_buy + state.n_sell + state.n_waiting == 0:
+                state.bid_px = row.px
+                state.bid_lots = row.qty
+                state.ask_px = row.arg0
+                state.ask_lots = row.arg1
+                return 0
         _other_row(venue, row)
         return 1
     side = int(row.side)
