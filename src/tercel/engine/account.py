@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from tercel.engine.calls import ON_FILL, ON_ORDER, call_one, handler_of, view_at
-from tercel.engine.children import child_row, first_answer, late_fill
+from tercel.engine.children import child_row, first_answer, late_fill, protect_entry
 from tercel.engine.faults import FAULT_BAD_FILL, FAULT_MONEY_OVERFLOW, fault
 from tercel.engine.losses import loss_limited, mark_loss
 from tercel.jit import cold_kernel, kernel, record, records
@@ -55,6 +55,7 @@ def account_row(base: int, wiring: int, row: Any) -> int:
         if row.kind == FILL:
             if ctx.n_parents != 0:
                 late_fill(base, row)
+                protect_entry(base, row.id, row.qty, True)
             _fill_money(base, row)
         return 0
     order = orders[slot]
@@ -76,12 +77,16 @@ def account_row(base: int, wiring: int, row: Any) -> int:
         _fill_money(base, row)
         if ctx.error != 0:
             return 0
+        if ctx.n_parents != 0:
+            protect_entry(base, order.id, row.qty, ended)
         # A view is filled for a handler that reads it: its floats cost ten divisions.
         if handler_of(wiring, ON_FILL, strategy) != 0:
             _fill_view(base, row, order)
         _settle(base, orders, slot, ended)
         call_one(base, wiring, ON_FILL, strategy)
     else:
+        if ended and ctx.n_protected != 0:
+            protect_entry(base, order.id, 0, True)
         if handler_of(wiring, ON_ORDER, strategy) != 0:
             _order_view(base, row, order)
         _settle(base, orders, slot, ended)

@@ -10,25 +10,37 @@ from typing import Any
 
 from tercel.execution.parents import (
     parent_child_ended,
+    parent_entry,
     parent_fill,
     parent_find,
     parent_notice,
+    parent_price_seen,
     parent_refused,
     parent_trade,
 )
 from tercel.execution.routing import CLOSED_LOST, ROUTE, route_latency
-from tercel.execution.schedule import NEVER, PARENT, POV, PS_ENDED, PS_PAUSED, PS_WORKING, RECENT
+from tercel.execution.schedule import NEVER, PARENT, POV, PROTECT, PS_ENDED, PS_PAUSED, PS_WORKING, RECENT
 from tercel.execution.ticks import TICKS, ticks_add
 from tercel.jit import cold_kernel, kernel, record, records
 from tercel.model.commands import IOC, NEW
 from tercel.model.events import ACK, CANCELED, EXPIRED, FILL, REJECT
 from tercel.model.instrument import INSTRUMENT
 from tercel.model.reasons import BY_REQUEST, RUN_ENDED
-from tercel.strategy.context import CONTEXT
+from tercel.strategy.context import CONTEXT, top_ticks
 
 __all__ = [
-    "child_refused", "child_row", "connection", "first_answer", "late_fill", "parents_cancel", "parents_forget",
-    "parents_stop", "wake_at", "watch_trade",
+    "child_refused",
+    "child_row",
+    "connection",
+    "first_answer",
+    "late_fill",
+    "parents_cancel",
+    "parents_forget",
+    "parents_stop",
+    "protect_entry",
+    "wake_at",
+    "watch_prices",
+    "watch_trade",
 ]  # fmt: skip
 
 
@@ -56,6 +68,9 @@ def child_row(base: int, order: Any, row: Any, ended: bool) -> None:
         parent_fill(parent, row.px, row.qty)
     if ended and parent.child == order.id:
         unasked = (kind == CANCELED or kind == EXPIRED) and parent.asked_ns == 0 and order.tif != IOC
+        if parent.kind == PROTECT and order.tif == IOC and order.filled == 0:
+            # Nothing to sell to: at the same instant there will be nothing either.
+            unasked = True
         parent_child_ended(parent, int(row.reason), kind == REJECT or unasked, ctx.now)
         if parent.state != PS_ENDED:
             wake_at(base, parent.due_ns)
@@ -95,6 +110,8 @@ def watch_trade(base: int, row: Any) -> None:
     ticks = records(base + ctx.off_ticks, ctx.n_instruments, TICKS)[i]
     if ticks.is_watched != 0:
         ticks_add(ticks, row.px, row.qty)
+    if ctx.n_protected != 0:
+        watch_prices(base, i, row.px, row.px)
     parents = records(base + ctx.off_parents, ctx.parents_max, PARENT)
     for s in range(min(ctx.n_parents, ctx.parents_max)):
         parent = parents[s]
@@ -102,6 +119,34 @@ def watch_trade(base: int, row: Any) -> None:
             lot_min = records(base + ctx.off_instruments, ctx.n_instruments, INSTRUMENT)[i].lot_min
             if parent_trade(parent, row.qty, lot_min, ctx.now):
                 wake_at(base, parent.due_ns)
+
+
+@cold_kernel
+def protect_entry(base: int, id: int, lots: int, is_over: bool) -> None:
+    """Order `id` has filled `lots`, or is over: what protects it follows, and looks at the price there is."""
+    ctx = record(base, CONTEXT)
+    parents = records(base + ctx.off_parents, ctx.parents_max, PARENT)
+    for i in range(min(ctx.n_parents, ctx.parents_max)):
+        parent = parents[i]
+        if parent.kind == PROTECT and parent.entry == id:
+            if parent_entry(parent, lots, is_over, ctx.now):
+                ctx.n_protected += 1
+                ctx.n_watched += 1
+            if parent.state != PS_ENDED:
+                parent_price_seen(parent, top_ticks(base, ctx, parent.instrument, 0 if parent.side < 0 else 1), ctx.now)
+                wake_at(base, ctx.now)
+
+
+@cold_kernel
+def watch_prices(base: int, instrument: int, low: int, high: int) -> None:
+    """The market was at these prices, in ticks, 0 unknown: `low` for what would be sold, `high` for what is bought."""
+    ctx = record(base, CONTEXT)
+    parents = records(base + ctx.off_parents, ctx.parents_max, PARENT)
+    for i in range(min(ctx.n_parents, ctx.parents_max)):
+        parent = parents[i]
+        if parent.kind == PROTECT and parent.instrument == instrument:
+            if parent_price_seen(parent, low if parent.side < 0 else high, ctx.now):
+                wake_at(base, ctx.now)
 
 
 @cold_kernel
@@ -151,8 +196,10 @@ def parents_stop(base: int) -> None:
             parent.state = PS_ENDED
             parent.reason = RUN_ENDED
             parent.due_ns = NEVER
-            if parent.kind == POV:
+            if parent.kind == POV or parent.kind == PROTECT:
                 ctx.n_watched -= 1
+            if parent.kind == PROTECT:
+                ctx.n_protected -= 1
     ctx.next_parent = NEVER
 
 

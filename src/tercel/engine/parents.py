@@ -9,14 +9,22 @@ from __future__ import annotations
 from typing import Any
 
 from tercel.engine.calls import ON_ORDER, call_one, take_proposals, view_at
-from tercel.execution.parents import PA_CANCEL, PA_END, PA_NONE, PA_SEND, parent_next, parents_earliest
-from tercel.execution.schedule import PARENT, POV, PS_PAUSED, PS_WORKING, RECENT
+from tercel.execution.parents import (
+    PA_CANCEL,
+    PA_CANCEL_ENTRY,
+    PA_END,
+    PA_NONE,
+    PA_SEND,
+    parent_next,
+    parents_earliest,
+)
+from tercel.execution.schedule import PARENT, POV, PROTECT, PS_PAUSED, PS_WORKING, RECENT
 from tercel.jit import cold_kernel, kernel, record, records
-from tercel.model.commands import CANCEL, NEW
+from tercel.model.commands import CANCEL, NEW, REDUCE_ONLY
 from tercel.model.events import CANCELED, EXPIRED, FILL
 from tercel.model.instrument import INSTRUMENT
 from tercel.model.reasons import SCHEDULE_DONE, SCHEDULE_OVER
-from tercel.orders.lifecycle import ORDER, ST_CANCELED, ST_EXPIRED, ST_FILLED
+from tercel.orders.lifecycle import ORDER, ST_CANCELED, ST_EXPIRED, ST_FILLED, ST_UNKNOWN
 from tercel.orders.table import order_find, order_leaves
 from tercel.strategy.context import CONTEXT, PROPOSAL, earliest_timer, top_ticks
 from tercel.strategy.views import ORDER_VIEW
@@ -38,7 +46,7 @@ def _propose(base: int, parent: Any, kind: int, id: int) -> None:
     p.side = parent.side
     p.type = parent.next_type if is_new else 0
     p.tif = parent.next_tif if is_new else 0
-    p.flags = 0
+    p.flags = REDUCE_ONLY if is_new and parent.kind == PROTECT else 0
     p.px = parent.next_px if is_new else 0
     p.qty = parent.next_lots if is_new else 0
     p.arg = 0
@@ -95,6 +103,18 @@ def _tell_end(base: int, wiring: int, parent: Any) -> None:
     call_one(base, wiring, ON_ORDER, parent.strategy)
 
 
+@kernel
+def _look_at_entry(base: int, parent: Any) -> None:
+    """A protection is about to cancel its entry: not while that has a request in flight, or nobody knows how it is."""
+    ctx = record(base, CONTEXT)
+    orders = records(base + ctx.off_orders, ctx.orders_max, ORDER)
+    slot = order_find(orders, ctx.orders_max, parent.entry)
+    if slot < 0:
+        parent.is_entry_over = 1
+    elif orders[slot].pending != 0 or orders[slot].state == ST_UNKNOWN:
+        parent.entry_asked_ns = ctx.now
+
+
 @cold_kernel
 def parents_due(base: int, wiring: int) -> None:
     """Let the algorithm whose time has come first act, at its own time; of several the one in the lowest slot."""
@@ -116,6 +136,8 @@ def parents_due(base: int, wiring: int) -> None:
             slot = order_find(orders, ctx.orders_max, parent.child)
             if slot >= 0:
                 leaves, is_asked = order_leaves(orders[slot]), orders[slot].pending != 0
+        if parent.kind == PROTECT and parent.is_final != 0 and parent.is_entry_over == 0:
+            _look_at_entry(base, parent)
         lot_min = records(base + ctx.off_instruments, ctx.n_instruments, INSTRUMENT)[parent.instrument].lot_min
         same_px = top_ticks(base, ctx, parent.instrument, 0 if parent.side > 0 else 1)
         action = parent_next(parent, ctx.now, max(1, lot_min), leaves, is_asked, same_px)
@@ -129,7 +151,13 @@ def parents_due(base: int, wiring: int) -> None:
         ctx.strategy = parents[at].strategy
         _propose(base, parents[at], CANCEL, parents[at].child)
         take_proposals(base, wiring)
+    elif action == PA_CANCEL_ENTRY:
+        ctx.strategy = parents[at].strategy
+        _propose(base, parents[at], CANCEL, parents[at].entry)
+        take_proposals(base, wiring)
     elif action == PA_END:
-        if parents[at].kind == POV:
+        if parents[at].kind == POV or parents[at].kind == PROTECT:
             ctx.n_watched -= 1
+        if parents[at].kind == PROTECT:
+            ctx.n_protected -= 1
         _tell_end(base, wiring, parents[at])

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from tercel.engine.children import child_refused, parents_cancel
+from tercel.engine.children import child_refused, parents_cancel, protect_entry
 from tercel.engine.exposure import dearer, gross_of_all, n_open_of, own_best
 from tercel.engine.faults import FAULT_REFUSALS_FULL, fault
 from tercel.engine.losses import loss_limited, mark_loss, mark_x2
@@ -128,7 +128,9 @@ def _check_new(base: int, p: Any) -> int:
             return COMMAND_RING_FULL
     # An order that waits for its trigger cannot trade now, so it cannot trade with our own.
     waits = p.type == STOP or p.type == STOP_LIMIT or p.type == TRAILING
-    opposite = own_best(base, i, -p.side) if risk.refuse_self_trade != 0 and not waits else 0
+    # What stops a position out goes before our own orders in its way; the venue's own prevention sees to them.
+    stops_out = p.parent != 0 and p.type == MARKET and p.flags & REDUCE_ONLY != 0
+    opposite = own_best(base, i, -p.side) if risk.refuse_self_trade != 0 and not waits and not stops_out else 0
     gross = gross_of_all(base, i, -1) if risk.has_notional != 0 else 0
     reduce_only = 1 if p.flags & REDUCE_ONLY != 0 else 0
     n_open = n_open_of(base, i) if ctx.n_open >= risk.open_orders_max else 0
@@ -362,4 +364,6 @@ def take_proposal(base: int, i: int) -> int:
         _refuse(base, p, reason)
         if p.parent != 0:
             child_refused(base, p, reason)
+        elif p.kind == NEW and ctx.n_protected != 0:
+            protect_entry(base, p.id, 0, True)
     return reason

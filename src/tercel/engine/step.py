@@ -29,7 +29,7 @@ from tercel.engine.calls import (
     listener_count,
     view_at,
 )
-from tercel.engine.children import connection, parents_forget, parents_stop, watch_trade
+from tercel.engine.children import connection, parents_forget, parents_stop, watch_prices, watch_trade
 from tercel.engine.faults import (
     FAULT_BAD_KIND,
     FAULT_BOOK_FULL,
@@ -65,7 +65,7 @@ from tercel.model.events import (
 )
 from tercel.model.instrument import INSTRUMENT
 from tercel.orders.positions import POSITION, position_apply_funding
-from tercel.strategy.context import CONTEXT, INT64_MAX, MARKET_ROW, TIMER_ROW, earliest_timer
+from tercel.strategy.context import CONTEXT, INT64_MAX, MARKET_ROW, TIMER_ROW, earliest_timer, top_ticks
 from tercel.strategy.views import BAR_VIEW, BOOK_VIEW, LEVEL_VIEW, SIGNAL_VIEW, TIMER_VIEW, TRADE_VIEW
 
 __all__ = ["FORGET", "START", "STOP", "TIMERS", "engine_step"]
@@ -84,6 +84,9 @@ def _message_end(base: int, wiring: int, row: Any) -> None:
     if book.error != 0:
         fault(ctx, FAULT_BOOK_FULL, int(row.instrument))
         return
+    if ctx.n_protected != 0:
+        i = int(row.instrument)
+        watch_prices(base, i, top_ticks(base, ctx, i, 0), top_ticks(base, ctx, i, 1))
     if listener_count(wiring, ON_BOOK) > 0:
         _book_view(base, row)
         call_all(base, wiring, ON_BOOK)
@@ -227,6 +230,8 @@ def _bar(base: int, wiring: int, row: Any) -> None:
     market.last_px = row.px
     market.last_lots = row.qty
     market.last_ts = row.ts_recv
+    if ctx.n_protected != 0:
+        watch_prices(base, i, row.arg1, row.arg0)
     if listener_count(wiring, ON_BAR) > 0:
         view = record(view_at(base, ON_BAR), BAR_VIEW)
         view.ts = row.ts_recv
@@ -248,6 +253,8 @@ def _quote(base: int, wiring: int, row: Any) -> None:
     market.bid_lots = row.qty
     market.ask_px = row.arg0
     market.ask_lots = row.arg1
+    if ctx.n_protected != 0:
+        watch_prices(base, i, row.px, row.arg0)
     if listener_count(wiring, ON_QUOTE) > 0:
         _top_view(base, ON_QUOTE, row, row.px, row.qty, row.arg0, row.arg1)
         call_all(base, wiring, ON_QUOTE)

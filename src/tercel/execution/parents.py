@@ -18,6 +18,7 @@ from tercel.execution.schedule import (
     POST,
     POV,
     PROFILE_MAX,
+    PROTECT,
     PS_ENDED,
     PS_FREE,
     PS_PAUSED,
@@ -35,18 +36,21 @@ from tercel.model.reasons import (
     DAILY_LOSS,
     DRAWDOWN,
     KILL_SWITCH,
+    NOT_REDUCING,
+    PARENT_ENDED,
     SCHEDULE_DONE,
     SCHEDULE_OVER,
 )
 from tercel.orders.money import MONEY_MAX
 
 __all__ = [
-    "PA_CANCEL", "PA_END", "PA_NONE", "PA_SEND", "parent_begin", "parent_child_ended", "parent_fill", "parent_find",
-    "parent_next", "parent_notice", "parent_refused", "parent_slot", "parent_trade", "parents_earliest",
+    "PA_CANCEL", "PA_CANCEL_ENTRY", "PA_END", "PA_NONE", "PA_SEND", "parent_begin", "parent_child_ended",
+    "parent_entry", "parent_fill", "parent_find", "parent_next", "parent_notice", "parent_price_seen", "parent_refused",
+    "parent_slot", "parent_trade", "parents_earliest",
 ]  # fmt: skip
 
 # What `parent_next` wants done.
-PA_NONE, PA_SEND, PA_CANCEL, PA_END = 0, 1, 2, 3
+PA_NONE, PA_SEND, PA_CANCEL, PA_END, PA_CANCEL_ENTRY = 0, 1, 2, 3, 4
 
 
 # --- the table ------------------------------------------------------------------------------------------------------
@@ -128,6 +132,10 @@ def parent_begin(
     parent.next_tif = 0
     parent.n_parts = 0
     parent.i_recent = 0
+    parent.entry = 0
+    parent.stop_px = 0
+    parent.is_entry_over = 0
+    parent.entry_asked_ns = 0
     for i in range(RECENT):
         parent.recent[i] = 0
     for i in range(PROFILE_MAX + 1):
@@ -178,7 +186,40 @@ def parent_refused(parent: Any, reason: int, now_ns: int) -> None:
     _setback(parent, reason, now_ns)
     if reason == KILL_SWITCH or reason == DAILY_LOSS or reason == DRAWDOWN:
         parent.wish = reason
+    if parent.kind == PROTECT and reason == NOT_REDUCING:
+        # Somebody else has closed what it protects.
+        parent.wish = reason
     parent.due_ns = now_ns
+
+
+@kernel
+def parent_entry(parent: Any, lots: int, is_over: bool, now_ns: int) -> bool:
+    """The order that a PROTECT belongs to has filled `lots`, or is over. Whether it begins anew, for a late fill."""
+    parent.qty += lots
+    if is_over:
+        parent.is_entry_over = 1
+    if parent.state == PS_ENDED:
+        if lots <= 0 or (parent.reason != SCHEDULE_DONE and parent.reason != PARENT_ENDED):
+            return False
+        parent.state = PS_WORKING
+        parent.reason = 0
+        parent.due_ns = now_ns
+        return True
+    parent.due_ns = now_ns
+    return False
+
+
+@kernel
+def parent_price_seen(parent: Any, px: int, now_ns: int) -> bool:
+    """A price, in ticks, at which the market traded or would take what a PROTECT holds. Whether it now stops out."""
+    if parent.state != PS_WORKING or parent.is_final != 0 or parent.stop_px == 0 or px <= 0:
+        return False
+    if parent.qty <= parent.filled or (px - parent.stop_px) * parent.side < 0:
+        return False
+    parent.is_final = 1
+    parent.retry_ns = 0
+    parent.due_ns = now_ns
+    return True
 
 
 @kernel
@@ -216,6 +257,8 @@ def parent_next(parent: Any, now_ns: int, lot_min: int, leaves: int, is_asked: b
     parent: PARENT, mutated; due_ns is when to ask again. leaves: lots of the living child not filled, 0 when none
     lives. is_asked: a request on the child is in flight. same_px: best price of the own side in ticks, 0 none.
     """
+    if parent.kind == PROTECT:
+        return _protect(parent, now_ns, lot_min, leaves, is_asked)
     if parent.child != 0:
         return _with_child(parent, now_ns, leaves, is_asked)
     left = parent.qty - parent.filled
@@ -289,6 +332,12 @@ def _with_child(parent: Any, now_ns: int, leaves: int, is_asked: bool) -> int:
     if not (is_turn or parent.wish != 0 or parent.state == PS_PAUSED or now_ns >= parent.end_ns):
         parent.due_ns = max(wake, now_ns + 1)
         return PA_NONE
+    return _ask_away(parent, now_ns, is_asked)
+
+
+@kernel
+def _ask_away(parent: Any, now_ns: int, is_asked: bool) -> int:
+    """Cancel the child, unless that was asked for lately."""
     if is_asked or (parent.asked_ns > 0 and now_ns < parent.asked_ns + RETRY_NS):
         # What was asked may be refused, or never be answered: look again.
         parent.due_ns = max(now_ns, parent.asked_ns) + RETRY_NS
@@ -296,6 +345,54 @@ def _with_child(parent: Any, now_ns: int, leaves: int, is_asked: bool) -> int:
     parent.asked_ns = now_ns
     parent.due_ns = now_ns + RETRY_NS
     return PA_CANCEL
+
+
+@cold_kernel
+def _protect(parent: Any, now_ns: int, lot_min: int, leaves: int, is_asked: bool) -> int:
+    """A PROTECT: rests what the entry has filled and is still held at its price; once stopped out sells it at once.
+
+    Stopped out it cancels the entry first, which must not buy any more and must not meet what is sold; then its own
+    resting order, and when that has ended the rest goes at market, again and again until nothing is held.
+    """
+    left = parent.qty - parent.filled
+    parent.due_ns = NEVER
+    is_working = parent.wish == 0 and parent.state != PS_PAUSED
+    if is_working and parent.is_final != 0 and parent.is_entry_over == 0:
+        if parent.entry_asked_ns == 0 or now_ns >= parent.entry_asked_ns + RETRY_NS:
+            parent.entry_asked_ns = now_ns
+            parent.due_ns = now_ns
+            return PA_CANCEL_ENTRY
+        parent.due_ns = parent.entry_asked_ns + RETRY_NS
+    if parent.child != 0:
+        if parent.next_tif == IOC:
+            return PA_NONE
+        if is_working and parent.is_final == 0:
+            if left <= leaves:
+                return PA_NONE
+            # It grows with what the entry fills, in steps: each costs its place in the queue.
+            if now_ns < parent.sent_ns + RETRY_NS:
+                parent.due_ns = parent.sent_ns + RETRY_NS
+                return PA_NONE
+        return _ask_away(parent, now_ns, is_asked)
+    if parent.wish != 0:
+        return _end(parent, parent.wish)
+    if parent.is_entry_over != 0 and left < max(1, lot_min):
+        reason = PARENT_ENDED if parent.qty == 0 else SCHEDULE_DONE
+        return _end(parent, SCHEDULE_OVER if left > 0 else reason)
+    if not is_working or left < max(1, lot_min) or (parent.is_final == 0 and parent.px == 0):
+        return PA_NONE
+    if parent.retry_ns > now_ns:
+        parent.due_ns = min(parent.due_ns, parent.retry_ns)
+        return PA_NONE
+    parent.next_px = 0 if parent.is_final != 0 else parent.px
+    parent.next_lots = left
+    parent.next_type = MARKET if parent.is_final != 0 else LIMIT
+    parent.next_tif = IOC if parent.is_final != 0 else GTC
+    parent.sent_ns = now_ns
+    parent.child_filled = 0
+    parent.asked_ns = 0
+    parent.n_children += 1
+    return PA_SEND
 
 
 @kernel

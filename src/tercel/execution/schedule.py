@@ -13,8 +13,8 @@ from tercel.jit import cold_kernel, inline_kernel, kernel
 from tercel.orders.money import mul_div
 
 __all__ = [
-    "ENGINE_ICEBERG", "NEVER", "PARENT", "PARENT_STATE_NAMES", "POST", "POV", "PROFILE_MAX", "PS_ENDED", "PS_FREE",
-    "PS_PAUSED", "PS_WORKING", "RATE_1E6", "RECENT", "RETRY_NS", "TAKE", "TWAP", "VWAP", "parent_target",
+    "ENGINE_ICEBERG", "NEVER", "PARENT", "PARENT_STATE_NAMES", "POST", "POV", "PROFILE_MAX", "PROTECT", "PS_ENDED",
+    "PS_FREE", "PS_PAUSED", "PS_WORKING", "RATE_1E6", "RECENT", "RETRY_NS", "TAKE", "TWAP", "VWAP", "parent_target",
     "profile_fill", "slice_now", "slice_ns",
 ]  # fmt: skip
 
@@ -29,29 +29,32 @@ RATE_1E6 = 1_000_000
 NEVER = (1 << 63) - 1
 
 # Kinds.
-TWAP, VWAP, POV, ENGINE_ICEBERG = 1, 2, 3, 4
+TWAP, VWAP, POV, ENGINE_ICEBERG, PROTECT = 1, 2, 3, 4, 5
 # Styles: take at once, or rest at the own best price.
 TAKE, POST = 0, 1
 # States.
 PS_FREE, PS_WORKING, PS_PAUSED, PS_ENDED = 0, 1, 2, 3
 PARENT_STATE_NAMES = {PS_FREE: "free", PS_WORKING: "working", PS_PAUSED: "paused", PS_ENDED: "ended"}
-
-#: One parent order. kind, style, state: as above. qty: int64 lots in all; px: int64 ticks, the worst price, 0 none;
+#:  One parent order. kind, style, state: as above. qty: int64 lots in all; px: int64 ticks, the worst price, 0 none;
 #: show: lots an iceberg displays. start_ns, end_ns: int64 ns, end NEVER without one. n_slices: children a schedule is
 #: cut into; slice: how many of them have begun. due_ns: when it acts next. every_ns: least time between children (POV).
 #: rate_1e6: participation. observed: lots the market traded while it worked. filled, notional: int64 lots, and ticks
 #: times lots, sums over its children's fills. child: id of the living child, 0 none; child_filled: lots of it. sent_ns:
-#: when the last child went. asked_ns: when its cancel was asked for, 0 not. retry_ns: not before. wish: the reason
-#: to end for, 0 none. is_final: the last attempt of a schedule is out. reason: why it ended. n_children, n_refused:
+#: when the last child went. asked_ns: when its cancel was asked for, 0 not. retry_ns: not before. wish: the reason to
+#: end for, 0 none. is_final: the last attempt of a schedule is out. reason: why it ended. n_children, n_refused:
 #: counts; last_reason: of the last setback. next_*: the child to send, as `parent_next` left it. n_parts, profile:
 #: cumulated share of volume at the end of each part of its time, profile[0] = 0. recent, i_recent: ring of child ids.
+#: Of a PROTECT: entry: the order it protects, whose fills are its qty; px: where it takes profit, 0 nowhere; stop_px:
+#: at which price it sells out (side 1: buys back), 0 at none; is_final: that price was seen; is_entry_over: the entry
+#: has ended; entry_asked_ns: when its cancel was asked for, 0 not.
 PARENT = np.dtype(
     [
         (name, "i8")
         for name in (
             "id kind style state instrument strategy side qty px show start_ns end_ns n_slices slice due_ns every_ns "
             "rate_1e6 observed filled notional child child_filled sent_ns asked_ns retry_ns wish is_final reason "
-            "n_children n_refused last_reason next_px next_lots next_type next_tif n_parts i_recent"
+            "n_children n_refused last_reason next_px next_lots next_type next_tif n_parts i_recent "
+            "entry stop_px is_entry_over entry_asked_ns"
         ).split()
     ]
     + [("recent", "i8", (RECENT,)), ("profile", "f8", (PROFILE_MAX + 1,))],

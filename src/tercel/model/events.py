@@ -20,6 +20,9 @@ counts and a journal segment states for its first row. That leaves one cache lin
 | SIGNAL | | deadline, ns | signal id | value, float64 bits | confidence, float64 bits | |
 | HALT, RESUME | | | | | | |
 
+A CHANGE to a smaller size at its price says that so much traded; with reason BY_REQUEST, that so much was canceled and
+the rest kept its place. A DELETE with a size was canceled, with 0 it traded.
+
 The deadline of a SIGNAL counts from ts_exch, when it was made (from ts_recv where that is 0); 0 is 25 ms, negative is
 none.
 

@@ -5,10 +5,11 @@ traded, we gain. Our order fills (FIFO_MATCHED) when trades at its price pass th
 that came after it trades there: whatever trades after it would have traded with it first.
 
 Rows of orders: a DELETE that states a size was canceled, one that states 0 was traded; a CHANGE to a smaller size at
-the same price was traded; any other CHANGE sends the order to the end of the queue. Trades and the order rows they
-caused tell the same thing twice. Where the trade comes first (one message, one exchange time) the makers' rows are set
-off against it; where the makers' rows come first (as in order logs that report the trade afterwards) the trade is set
-off against them, for up to a second. An order row about an id that the book does not hold says nothing about the queue.
+the same price was traded, unless its reason is BY_REQUEST: then so much of it was canceled; any other CHANGE sends the
+order to the end of the queue. Trades and the order rows they caused tell the same thing twice. Where the trade comes
+first (one message, one exchange time) the makers' rows are set off against it; where the makers' rows come first (as in
+order logs that report the trade afterwards) the trade is set off against them, for up to a second. An order row about
+an id that the book does not hold says nothing about the queue.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from tercel.book.l3_layout import L3_HEADER, L3_LEVELS_FULL, L3_ORDER, L3_ORDERS
 from tercel.book.l3_views import l3_depth_at
 from tercel.jit import cold_kernel, kernel, record, records
 from tercel.model.events import ADD, DELETE
+from tercel.model.reasons import BY_REQUEST
 from tercel.sim.layout import VENUE
 
 __all__ = ["ERROR_L3_FULL", "fifo_loss", "fifo_new", "fifo_trade", "order_row"]
@@ -105,7 +107,7 @@ def order_row(venue: int, row: Any) -> int:
         return before if row.qty <= 0 else -before
     l3_change(book, row.id, row.px, row.qty)
     if row.px == px and row.qty <= before:
-        return before - row.qty
+        return row.qty - before if row.reason == BY_REQUEST else before - row.qty
     orders[l3_find(book, row.id)].tag = head.serial
     head.serial += 1
     return -before

@@ -20,7 +20,8 @@ from tercel.orders.positions import POSITION
 
 __all__ = [
     "AT_MARKET", "CONTEXT", "INT64_MAX", "MARKER", "MARKET_ROW", "PROPOSAL", "TIMER_ROW", "earliest_timer", "grid",
-    "instrument_row", "market_row", "off", "order", "position_row", "propose", "set_timer_at", "top_ticks",
+    "instrument_row", "last_proposal", "market_row", "off", "order", "position_row", "propose", "set_timer_at",
+    "top_ticks",
 ]  # fmt: skip
 
 MARKER = "_Context"
@@ -33,7 +34,8 @@ MARKER = "_Context"
 #: another engine is known. n_executions: fills with an execution id counted; n_duplicates: FILL rows that told of one
 #: of them again and were dropped. deadline: by when orders of the handler that runs must leave, 0 none, of a signal.
 #: next_parent: when an execution algorithm acts next, int64 max when none does. n_watched: instruments whose trades are
-#: kept, plus algorithms that count them. n_parents: algorithms begun since birth.
+#: kept, plus algorithms that count them. n_parents: algorithms begun since birth. n_protected: living algorithms that
+#: watch prices to protect a position; they count in n_watched, too.
 CONTEXT = np.dtype(
     [
         (name, "i8")
@@ -45,7 +47,7 @@ CONTEXT = np.dtype(
             "off_proposals off_commands off_refusals off_timers off_states off_state_table off_view "
             "n_emitted n_fills n_late next_mark layout "
             "off_executions off_execution_heads executions_max n_executions n_duplicates "
-            "deadline next_parent n_watched n_parents parents_max off_parents off_routes off_ticks"
+            "deadline next_parent n_watched n_parents parents_max off_parents off_routes off_ticks n_protected"
         ).split()
     ]
     + [(MARKER, "u1")],
@@ -122,6 +124,16 @@ def top_ticks(base: int, ctx: Any, instrument: int, k: int) -> int:
         return key if k == 0 else -key
     market = records(base + ctx.off_markets, 32767, MARKET_ROW)[instrument]
     return market.bid_px if k == 0 else market.ask_px
+
+
+@kernel
+def last_proposal(ctx: Any, id: int) -> int:
+    """The number of the NEW proposal of this handler with that id, -1 when there is none."""
+    rows = records(addressof_record(ctx) + ctx.off_proposals, ctx.proposals_max, PROPOSAL)
+    for i in range(ctx.n_proposals - 1, -1, -1):
+        if rows[i].id == id and rows[i].kind == NEW:
+            return i
+    return -1
 
 
 @kernel

@@ -41,7 +41,7 @@ from tercel.model.events import BUY, SELL
 from tercel.model.reasons import BAD_PRICE, BAD_QTY, OFF_LOT_GRID, OFF_TICK_GRID
 from tercel.orders.lifecycle import ORDER
 from tercel.orders.table import order_find, order_leaves
-from tercel.strategy import executing, placing
+from tercel.strategy import executing, placing, protecting
 from tercel.strategy.block import (
     AT_MARKET,
     CONTEXT,
@@ -356,12 +356,12 @@ def close(ctx: Any, instrument: int) -> int:
 
 
 def one_cancels_other(ctx: Any, first: int, second: int) -> int:
-    """Link two orders of one instrument: when one fills, the venue cancels the other."""
+    """Link two orders of one instrument: when one fills whole, the simulated venue cancels the other."""
     return propose(ctx, LINK, first, 0, 0, 0, 0, 0, 0, OCO, second, 0, 0)
 
 
 def bracket(ctx: Any, parent: int, child: int) -> int:
-    """Hang `child` on `parent`: the child is held by the venue until the parent has filled, and ends if it does not."""
+    """Hang `child` on `parent`: the simulated venue holds it until the parent has filled whole; see also `protect`."""
     return propose(ctx, LINK, child, 0, 0, 0, 0, 0, 0, BRACKET, parent, 0, 0)
 
 
@@ -391,7 +391,7 @@ METHODS = {
         best_ask_ticks, position, position_lots, to_price, to_ticks, to_lots, order_state, is_open, is_pending,
         order_px, leaves_lots, buy, sell, post, buy_until, sell_until, stop, trailing, iceberg, order_lots, cancel,
         amend, amend_lots, cancel_all, close, one_cancels_other, bracket, set_timer, cancel_timer,
-        *executing.METHODS, *placing.METHODS,
+        *executing.METHODS, *protecting.METHODS, *placing.METHODS,
     )
 }  # fmt: skip
 

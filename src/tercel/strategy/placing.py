@@ -15,7 +15,16 @@ from tercel.model.commands import IOC, LIMIT, MARKET, NEW
 from tercel.model.instrument import INSTRUMENT
 from tercel.model.reasons import LOW_CONFIDENCE, NO_SUITABLE_VENUE
 from tercel.orders.positions import POSITION
-from tercel.strategy.block import AT_MARKET, MARKET_ROW, PROPOSAL, grid, instrument_row, order, propose
+from tercel.strategy.block import (
+    AT_MARKET,
+    MARKET_ROW,
+    PROPOSAL,
+    grid,
+    instrument_row,
+    last_proposal,
+    order,
+    propose,
+)
 
 __all__ = ["METHODS"]
 
@@ -23,16 +32,6 @@ _N = 32767
 
 
 # --- signals and deadlines ------------------------------------------------------------------------------------------
-
-
-@kernel
-def _last_proposal(ctx: Any, id: int) -> int:
-    """The number of the NEW proposal of this handler with that id, -1 when there is none."""
-    rows = records(addressof_record(ctx) + ctx.off_proposals, ctx.proposals_max, PROPOSAL)
-    for i in range(ctx.n_proposals - 1, -1, -1):
-        if rows[i].id == id and rows[i].kind == NEW:
-            return i
-    return -1
 
 
 @kernel
@@ -63,7 +62,7 @@ def execute_signal(
 
 @kernel
 def _leave_by(ctx: Any, id: int, at_ns: int) -> bool:
-    i = _last_proposal(ctx, id)
+    i = last_proposal(ctx, id)
     if i >= 0:
         records(addressof_record(ctx) + ctx.off_proposals, ctx.proposals_max, PROPOSAL)[i].deadline = at_ns
     return i >= 0

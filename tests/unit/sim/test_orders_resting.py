@@ -6,6 +6,7 @@ import pytest
 
 from reference.scripted import BOOK, MS, T0, add, ask, bid, change, delete, fills, quote, run, story, trade
 from tercel.model.commands import GTD, ICEBERG
+from tercel.model.reasons import BY_REQUEST
 from tercel.sim.latency import Constant, Latency
 
 BUY, SELL = 1, -1
@@ -181,6 +182,18 @@ def test_fifo_an_order_that_came_after_us_trades():
     ]
     assert fifo(rows) == [(1, "fifo_matched", 99, 3)]
     assert fifo(rows, partial_fills=False) == [(1, "fifo_matched", 99, 5)]
+
+
+def test_fifo_a_part_that_is_canceled_is_no_trade():
+    cut = change(20, 4, BUY, 99, 6)
+    cut["reason"] = BY_REQUEST
+    behind = [add(15, 4, BUY, 99, 9), cut]
+    assert fifo(behind) == []
+    # Before us it brings us forward: 3 of 6 go, so 7 stand in front.
+    cut = change(20, 1, BUY, 99, 3)
+    cut["reason"] = BY_REQUEST
+    assert fifo([cut, trade(30, SELL, 99, 7)]) == []
+    assert fifo([cut, trade(30, SELL, 99, 8)]) == [(1, "fifo_matched", 99, 1)]
 
 
 def test_fifo_an_order_that_grows_goes_behind_us():

@@ -7,6 +7,7 @@ import json
 from decimal import Decimal
 
 import msgspec
+import numpy as np
 import pytest
 from venue_cases import KEY, SECRET, T0_MS, T0_NS, VENUES, Hands, command, opened
 
@@ -14,6 +15,7 @@ from tercel.errors import ConfigError, DataError
 from tercel.model import reasons as r
 from tercel.model.commands import (
     AMEND,
+    BRACKET,
     CANCEL,
     CANCEL_ALL,
     FOK,
@@ -24,7 +26,9 @@ from tercel.model.commands import (
     IOC,
     LEAVE_BY,
     LIMIT,
+    LINK,
     MARKET,
+    OCO,
     REDUCE_ONLY,
     STOP,
     STOP_LIMIT,
@@ -359,6 +363,19 @@ def test_an_order_with_fills_is_not_replaced_to_make_it_smaller():
     connection.send_commands(command(7, AMEND, px=600_010, qty=10, arg=15), T0_NS)
     for rows in (hands.rows(), connection.rows.filled()):
         assert [reason_name(int(row["reason"])) for row in rows] == ["venue_unsupported"]
+
+
+@pytest.mark.parametrize("market", [SPOT, USDM])
+def test_linked_orders_do_not_leave_unlinked(market):
+    hands = opened(market)
+    entry, child, pair = command(7), command(8, side=SELL), command(9, side=SELL)
+    bracket = command(8, LINK, arg=7, flags=BRACKET)
+    (frame,) = hands.send(np.concatenate([entry, child, bracket]))
+    assert frame["params"]["newClientOrderId"] == client_id(7)
+    (row,) = hands.rows()
+    assert (row["kind"], row["id"], reason_name(int(row["reason"]))) == (REJECT, 8, "venue_unsupported")
+    assert hands.send(np.concatenate([child, pair, command(8, LINK, arg=9, flags=OCO)])) == []
+    assert [(row["kind"], row["id"]) for row in hands.rows()] == [(REJECT, 8), (REJECT, 9)]
 
 
 HALVES = [

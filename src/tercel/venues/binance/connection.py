@@ -22,6 +22,7 @@ from tercel.model.instrument import Instrument
 from tercel.venues.binance import asking
 from tercel.venues.binance.asking import Asked, Backoff
 from tercel.venues.binance.desk import Desk, UserDecoder
+from tercel.venues.binance.encoding import linked_orders
 from tercel.venues.binance.exchange_info import SymbolRules, read_exchange_info
 from tercel.venues.binance.limits import Limits
 from tercel.venues.binance.market import MarketFeed
@@ -215,6 +216,12 @@ class BinanceConnection(VenueConnection):
         self._plan()
 
     def send_commands(self, commands: np.ndarray, now_ns: int) -> None:
+        if len(commands) > 1:
+            # Unlinked, the legs of a bracket or pair would each trade by itself: then rather none.
+            is_linked = linked_orders(commands)
+            for c in commands[is_linked].tolist():
+                self.desk.rejected(c[2], c[12], c[8], c[3], c[4], reasons.VENUE_UNSUPPORTED, now_ns)
+            commands = commands[~is_linked & ~np.isin(commands["id"], commands["id"][is_linked])]
         self._sender.send(commands, now_ns)
         deadline_ns = self._sender.deadline_ns
         if deadline_ns < self.next_wake_ns:

@@ -10,6 +10,8 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any
 
+import numpy as np
+
 from tercel.model import reasons
 from tercel.model.commands import (
     FOK,
@@ -19,7 +21,10 @@ from tercel.model.commands import (
     ICEBERG,
     IOC,
     LIMIT,
+    LINK,
     MARKET,
+    NEW,
+    OCO,
     REDUCE_ONLY,
     STOP,
     STOP_LIMIT,
@@ -36,6 +41,7 @@ __all__ = [
     "amend_id",
     "cancel",
     "how_to_amend",
+    "linked_orders",
     "new_order",
     "own_id",
     "replace_order",
@@ -138,6 +144,13 @@ def new_order(c: Any, symbol: str, grid: Grid, is_spot: bool, now_ns: int) -> Pa
 def cancel(number: int, symbol: str) -> Params:
     """Parameters of a cancel."""
     return {"symbol": symbol, "origClientOrderId": client_id(number)}
+
+
+def linked_orders(commands: np.ndarray) -> np.ndarray:
+    """(n,) bool: which of (n,) COMMAND are new orders that a LINK beside them hangs on another order, or pairs."""
+    links = commands[commands["kind"] == LINK]
+    ids = np.concatenate([links["id"], links["arg"][links["flags"] & OCO != 0]])
+    return (commands["kind"] == NEW) & np.isin(commands["id"], ids)
 
 
 def how_to_amend(c: Any, order: Any, rules: Any, is_spot: bool, replaces: bool) -> tuple[str, int, int]:
