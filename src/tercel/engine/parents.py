@@ -135,7 +135,9 @@ def parents_due(base: int, wiring: int) -> None:
             orders = records(base + ctx.off_orders, ctx.orders_max, ORDER)
             slot = order_find(orders, ctx.orders_max, parent.child)
             if slot >= 0:
-                leaves, is_asked = order_leaves(orders[slot]), orders[slot].pending != 0
+                # One that nobody knows the state of is not asked about again: reconciliation tells.
+                is_asked = orders[slot].pending != 0 or orders[slot].state == ST_UNKNOWN
+                leaves = order_leaves(orders[slot])
         if parent.kind == PROTECT and parent.is_final != 0 and parent.is_entry_over == 0:
             _look_at_entry(base, parent)
         lot_min = records(base + ctx.off_instruments, ctx.n_instruments, INSTRUMENT)[parent.instrument].lot_min

@@ -213,3 +213,62 @@ def test_a_pov_over_a_market_keeps_its_share() -> None:
     seen = np.where(before >= 0, total[np.maximum(before, 0)], 0)
     assert np.all(np.floor(0.1 * seen) <= filled + 1)
     assert filled[-1] >= 0.09 * total[-1]
+
+
+class Guards(Strategy):
+    """One protected entry after another, most of which fill in parts; counts what is bought and what is sold for it."""
+
+    lots: int = 400
+    id: int = 0
+    bought: int = 0
+    sold: int = 0
+    n_begun: int = 0
+    n_parts: int = 0
+    n_done: int = 0
+    n_wrong: int = 0
+    n_stopped: int = 0
+
+    def on_start(self, ctx):
+        ctx.set_timer(100_000_000, 1, 100_000_000)
+
+    def on_timer(self, ctx, timer):
+        bid = ctx.best_bid_ticks(0)
+        if bid > 10 and ctx.parent_state(self.id) != 1:
+            entry = ctx.order_lots(0, 1, self.lots, bid)
+            self.id = ctx.protect(entry, ctx.to_price(0, bid - 2), ctx.to_price(0, bid + 2))
+            ctx.leave_by(entry, ctx.now + 1_000_000_000)
+            self.n_begun += 1
+
+    def on_fill(self, ctx, fill):
+        if fill.parent != 0:
+            self.sold += fill.lots
+            self.n_stopped += int(fill.maker == 0)
+        else:
+            self.bought += fill.lots
+            self.n_parts += int(fill.leaves > 0.0)
+        if self.sold > self.bought or ctx.position_lots(0) != self.bought - self.sold:
+            self.n_wrong += 1
+
+    def on_order(self, ctx, order):
+        if order.id == self.id and order.reason == 95:
+            self.n_done += 1
+            if self.sold != self.bought:
+                self.n_wrong += 1
+
+
+@pytest.mark.parametrize("jit", [True, False])
+def test_what_is_protected_over_a_market_is_sold_once_and_replays(jit: bool) -> None:
+    rows = simulate_market(MarketModel(), 3, duration_s=30.0 if COMPILED else 3.0)
+    run = Backtest(Guards(), rows, instruments=[SIM], rules=VenueRules(latency=Latency.both(3)))
+    log = run.run().log
+    state = run.engine.state(0)
+    if COMPILED:
+        assert int(state["n_parts"]) > 5
+        assert int(state["n_done"]) > 3
+        assert int(state["n_stopped"]) > 0
+    assert int(state["n_wrong"]) == 0
+    assert int(state["bought"]) - int(state["sold"]) == int(run.engine.view("positions")[0]["position"]) >= 0
+    engine = Engine([SIM], [Guards()], jit=jit)
+    commands, _ = replay(engine, run.journal())
+    assert commands[: len(log.commands)].tobytes() == log.commands.tobytes()
+    assert engine.state_hash() == run.engine.state_hash()

@@ -150,7 +150,8 @@ def linked_orders(commands: np.ndarray) -> np.ndarray:
     """(n,) bool: which of (n,) COMMAND are new orders that a LINK beside them hangs on another order, or pairs."""
     links = commands[commands["kind"] == LINK]
     ids = np.concatenate([links["id"], links["arg"][links["flags"] & OCO != 0]])
-    return (commands["kind"] == NEW) & np.isin(commands["id"], ids)
+    found: np.ndarray = (commands["kind"] == NEW) & np.isin(commands["id"], ids)
+    return found
 
 
 def how_to_amend(c: Any, order: Any, rules: Any, is_spot: bool, replaces: bool) -> tuple[str, int, int]:
