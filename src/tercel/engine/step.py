@@ -254,7 +254,7 @@ def _quote(base: int, wiring: int, row: Any) -> None:
     market.ask_px = row.arg0
     market.ask_lots = row.arg1
     if ctx.n_protected != 0:
-        watch_prices(base, i, row.px, row.arg0)
+        watch_prices(base, int(row.instrument), row.px, row.arg0)
     if listener_count(wiring, ON_QUOTE) > 0:
         _top_view(base, ON_QUOTE, row, row.px, row.qty, row.arg0, row.arg1)
         call_all(base, wiring, ON_QUOTE)

@@ -216,9 +216,8 @@ class BinanceConnection(VenueConnection):
         self._plan()
 
     def send_commands(self, commands: np.ndarray, now_ns: int) -> None:
-        if len(commands) > 1:
+        if len(commands) > 1 and (is_linked := linked_orders(commands)) is not None:
             # Unlinked, the legs of a bracket or pair would each trade by itself: then rather none.
-            is_linked = linked_orders(commands)
             for c in commands[is_linked].tolist():
                 self.desk.rejected(c[2], c[12], c[8], c[3], c[4], reasons.VENUE_UNSUPPORTED, now_ns)
             commands = commands[~is_linked & ~np.isin(commands["id"], commands["id"][is_linked])]

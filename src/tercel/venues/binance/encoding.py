@@ -146,9 +146,11 @@ def cancel(number: int, symbol: str) -> Params:
     return {"symbol": symbol, "origClientOrderId": client_id(number)}
 
 
-def linked_orders(commands: np.ndarray) -> np.ndarray:
-    """(n,) bool: which of (n,) COMMAND are new orders that a LINK beside them hangs on another order, or pairs."""
+def linked_orders(commands: np.ndarray) -> np.ndarray | None:
+    """(n,) bool: which of (n,) COMMAND are new and hung on another, or paired, by a LINK beside them. None: no LINK."""
     links = commands[commands["kind"] == LINK]
+    if not len(links):
+        return None
     ids = np.concatenate([links["id"], links["arg"][links["flags"] & OCO != 0]])
     found: np.ndarray = (commands["kind"] == NEW) & np.isin(commands["id"], ids)
     return found
