@@ -23,3 +23,12 @@ def test_nothing_is_lost_or_doubled_whatever_happens(first):
         except Exception as error:
             again = f"python tests/simulation/__main__.py {seed} {seed + 1}"
             raise AssertionError(f"seed {seed}: {type(error).__name__}: {error}; again: {again}") from error
+
+
+#: Seeds that once broke something, with what it was.
+BROKE = {20350: "an order's own NEW, late, was taken for the end of its amend: the limit counted too little"}
+
+
+@pytest.mark.parametrize("seed", BROKE)
+def test_a_seed_that_once_failed(seed):
+    run_seed(seed)

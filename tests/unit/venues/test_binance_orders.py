@@ -321,6 +321,44 @@ def test_spot_amend_by_cancel_and_replace():
     assert hands.connection.desk.n_open[0] == 0
 
 
+MADE_AGAIN = {"q": "0.030", "p": "60001.0", "i": 4293999}
+
+
+def amended_before_it_was_taken() -> Hands:
+    """A spot order whose amend left before the venue had said anything of it."""
+    hands = opened(SPOT)
+    hands.send(command(7))
+    (frame,) = hands.send(command(7, AMEND, px=600_010, qty=30))
+    assert frame["method"] == "order.cancelReplace"
+    return hands
+
+
+@pytest.mark.parametrize("is_answered", [False, True])
+def test_word_that_an_order_was_taken_is_not_word_of_its_amend(is_answered):
+    """The limits count the larger size from when an amend leaves until its outcome is known."""
+    hands = amended_before_it_was_taken()
+    if is_answered:
+        hands.connection.desk.acked(7, 4293153, T0_NS, hands.now_ns)
+    hands.user(SPOT.order_event(client_id(7), "NEW", "NEW"))
+    assert [(row["kind"], row["qty"]) for row in hands.rows()] == [(ACK, 20)]
+    assert hands.connection.desk.open[7].replacing == (600_010, 30)
+    hands.user(SPOT.order_event(amend_id(7), "CANCELED", "CANCELED", C=client_id(7)))
+    hands.user(SPOT.order_event(client_id(7), "NEW", "NEW", **MADE_AGAIN))
+    assert [(row["kind"], row["px"], row["qty"]) for row in hands.rows()] == [(AMENDED, 600_010, 30)]
+    assert hands.connection.desk.open[7].replacing is None
+
+
+@pytest.mark.parametrize("is_answered", [False, True])
+def test_an_order_made_again_is_known_where_word_of_its_cancel_was_lost(is_answered):
+    hands = amended_before_it_was_taken()
+    if is_answered:
+        hands.connection.desk.acked(7, 4293153, T0_NS, hands.now_ns)
+    hands.rows()
+    hands.user(SPOT.order_event(client_id(7), "NEW", "NEW", **MADE_AGAIN))
+    assert [(row["kind"], row["px"], row["qty"]) for row in hands.rows()] == [(AMENDED, 600_010, 30)]
+    assert hands.connection.desk.open[7].replacing is None
+
+
 def partly_filled(market, lots=5):
     hands = resting(market)
     fill = {"l": f"0.00{lots}", "L": "60000.0", "z": f"0.00{lots}", "t": 501, "n": "0", "N": "USDT", "m": True}

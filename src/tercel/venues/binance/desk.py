@@ -256,10 +256,16 @@ class Desk:
         if e.i < order.venue_id:
             # A report knew already that the order was canceled and made again: numbers only grow.
             return
+        is_anew = e.x == "NEW" and _is_made_again(order, e.i, px, qty)
         order.venue_id = e.i
         self.name(e.i, number)
-        if not (e.x == "NEW" and order.replacing is not None):
-            order.filled = max(order.filled, filled)
+        if is_anew:
+            order.px, order.qty, order.filled = px, qty, filled
+            order.replacing, order.is_half_done = None, False
+            self.in_doubt.discard(order.id)
+            self._amended(order, px, order.untold(qty, filled, e.i), ts_ns, now_ns)
+            return
+        order.filled = max(order.filled, filled)
         self._change(e, order, px, qty, filled, ts_ns, now_ns)
 
     def _amended_unheard(
@@ -279,7 +285,10 @@ class Desk:
     def _change(self, e: OrderEvent, order: LiveOrder, px: int, qty: int, filled: int, ts_ns: int, now_ns: int) -> None:
         kind = e.x
         if kind == "NEW":
-            self._on_new(e.i, order, px, qty, filled, ts_ns, now_ns)
+            if not order.is_acked:
+                order.is_acked = True
+                self.in_doubt.discard(order.id)
+                self._row(ACK, order, ts_ns, now_ns, 0, px, qty)
         elif kind in ("REPLACED", "AMENDMENT"):
             order.px, order.qty = px, qty
             self.in_doubt.discard(order.id)
@@ -313,17 +322,6 @@ class Desk:
             self._row(CANCELED, order, ts_ns, now_ns, reasons.BY_REQUEST, px, 0)
             self.end(order.id)
 
-    def _on_new(self, venue_id: int, order: LiveOrder, px: int, qty: int, filled: int, ts_ns: int, now_ns: int) -> None:
-        if order.replacing is not None or order.is_half_done:
-            order.px, order.qty, order.filled = px, qty, filled
-            order.replacing, order.is_half_done = None, False
-            self.in_doubt.discard(order.id)
-            self._amended(order, px, order.untold(qty, filled, venue_id), ts_ns, now_ns)
-        elif not order.is_acked:
-            order.is_acked = True
-            self.in_doubt.discard(order.id)
-            self._row(ACK, order, ts_ns, now_ns, 0, px, qty)
-
     def _on_rejected(self, e: OrderEvent, order: LiveOrder, ts_ns: int, now_ns: int) -> None:
         # With an amend on its way the answer to the request tells the same, with its reason.
         if order.replacing is None and order.id in self.open:
@@ -356,6 +354,17 @@ class Desk:
                 self._notes.append(f"{instrument.symbol}: fees in {asset} count as 0: state fee_prices[{asset!r}]")
             return 0
         return fee_quanta(instrument, amount, asset, px, price)
+
+
+def _is_made_again(order: LiveOrder, venue_id: int, px: int, qty: int) -> bool:
+    """Whether a NEW tells the second half of a cancelReplace, and not, late, that the order itself was taken.
+
+    The stream tells the cancel before it. Where that was lost, the second half has a greater number than the order, or
+    where the order's is not known yet, another price or size.
+    """
+    if order.replacing is None or order.is_half_done:
+        return order.is_half_done
+    return venue_id > order.venue_id if order.venue_id else (px, qty) != (order.px, order.qty)
 
 
 def fee_quanta(instrument: Instrument, amount: str, asset: str, px: int, price: Decimal | None) -> int:
