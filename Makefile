@@ -91,7 +91,7 @@ kills: setup-dev ## kill -9 of a busy session, KILLS times
 	@TERCEL_KILLS=$(KILLS) $(PYTEST) -n $(WORKERS) --maxprocesses=4 --dist=worksteal -q tests/live/test_kill.py $(ARGS)
 
 fuzz: setup-dev ## damaged inputs, MUTATIONS of them to each decoder
-	@TERCEL_FUZZ=$(MUTATIONS) $(PYTEST) -n $(WORKERS) --maxprocesses=4 --dist=worksteal -q -m fuzz tests/unit $(ARGS)
+	@TERCEL_FUZZ=$(MUTATIONS) $(PYTEST) -n $(WORKERS) --maxprocesses=4 --dist=worksteal -q -m fuzz tests/unit tests/simulation $(ARGS)
 
 bench: setup ## the benchmark table (peers: pip install -e '.[bench]')
 	@$(BIN)/tercel bench $(ARGS)
