@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,7 @@ from tercel.live.shell import LiveShell
 from tercel.model.commands import IOC
 from tercel.model.instrument import Instrument
 from tercel.risk.limits import Limits
+from tercel.runtime.affinity import n_cores, permitted_cores, pinned
 from tercel.runtime.loop import run
 from tercel.store.journal_format import Sync
 from tercel.strategy.contract import Strategy
@@ -74,7 +75,10 @@ class _NoJournal:
 
 def tick_to_order(*, quick: bool = False) -> list[Row]:
     """Without a journal, with one synced by a thread, and with one synced before each order: p50 and p99 of each."""
-    setup = Setup(n_blocks=3 if quick else 10, n_ticks=200 if quick else 1_000)
+    cores = sorted(permitted_cores()) if n_cores() > 1 else [-1]
+    setup = Setup(
+        n_blocks=3 if quick else 10, n_ticks=200 if quick else 1_000, venue_core=cores[0], client_core=cores[-1]
+    )
     rows: list[Row] = []
     for words, sync, p50, p99 in (
         ("S3-07 tick to order", None, 1.15, 1.3),
@@ -103,7 +107,7 @@ async def _contest(setup: Setup, sync: Sync | None) -> Times:
     assert venue.stdin is not None
     try:
         found = msgspec.json.decode(await _line(venue.stdout), type=Addresses)
-        async with _echo(found.echo), _session(found, sync):
+        async with _echo(found.echo), _session(found, sync, setup.client_core):
             times = msgspec.json.decode(await _line(venue.stdout), type=Times)
         venue.stdin.close()
         await venue.wait()
@@ -159,29 +163,30 @@ def _connection(found: Addresses) -> VenueConnection:
 
 
 @asynccontextmanager
-async def _session(found: Addresses, sync: Sync | None) -> AsyncIterator[None]:
+async def _session(found: Addresses, sync: Sync | None, core: int) -> AsyncIterator[None]:
     """A session that trades, with its journal or, for `sync` None, without one."""
     # Far above what the ticks ask for: the gate checks all the same.
     limits = Limits(order_qty_max=1.0, order_notional_max=1e9, position_max=10.0, price_collar=0.5)
     capacity = Capacity(orders=1 << 12)
     if sync is None:
         engine = Engine([_BTC], [EachTick()], limits=limits, capacity=capacity)
-        core = LiveCore(engine, [_connection(found)], _NoJournal(), AccountStanding(engine))
-        shell = LiveShell(core)
+        live = LiveCore(engine, [_connection(found)], _NoJournal(), AccountStanding(engine))
+        shell = LiveShell(live)
         task = asyncio.create_task(shell.run())
         try:
-            yield
+            with pinned(core) if core >= 0 else nullcontext():
+                yield
         finally:
             shell.stop("measured")
             await task
-            core.closed()
-        if core.error is not None:
-            raise core.error
+            live.closed()
+        if live.error is not None:
+            raise live.error
         return
     with tempfile.TemporaryDirectory(prefix="tercel-bench-") as scratch:
         plan = SessionPlan(
             strategies=[EachTick()], instruments=[_BTC], connections=[_connection(found)], directory=Path(scratch),
-            limits=limits, capacity=capacity, sync=sync, takes_signals=False,
+            limits=limits, capacity=capacity, sync=sync, takes_signals=False, core=core if core >= 0 else None,
         )  # fmt: skip
         session = LiveSession(plan)
         task2 = asyncio.create_task(session.run())

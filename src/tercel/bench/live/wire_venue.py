@@ -24,6 +24,7 @@ from tercel.localvenue.server import VenueServer
 from tercel.localvenue.venue import LocalVenue, VenueSetup
 from tercel.net.connection import Connection, Data, Handlers
 from tercel.net.websocket import Refusal, Server, Upgrade, serve
+from tercel.runtime.affinity import pin
 from tercel.runtime.loop import run
 
 __all__ = ["Addresses", "Setup", "Times"]
@@ -33,11 +34,16 @@ _PAUSE_S = 0.0006
 
 
 class Setup(msgspec.Struct, frozen=True, kw_only=True):
-    """n_blocks of n_ticks ticks to each side. has_ed25519: the key given is of that kind."""
+    """n_blocks of n_ticks ticks to each side. has_ed25519: the key given is of that kind. venue_core, client_core:
+    where each end runs, -1 for where the system likes: left to it, it moves a light client beside the venue, where no
+    core has to be woken, and a session elsewhere, and its own choices would be compared.
+    """
 
     n_blocks: int
     n_ticks: int
     has_ed25519: bool = True
+    venue_core: int = -1
+    client_core: int = -1
 
 
 class Addresses(msgspec.Struct, frozen=True, kw_only=True):
@@ -182,6 +188,8 @@ async def _measure(setup: Setup, server: _TimedServer, watch: _Stopwatch, echo: 
 
 
 async def _main(setup: Setup) -> None:
+    if setup.venue_core >= 0:
+        pin(setup.venue_core)
     limits = LimitRules(weight_1m=1 << 30, orders_10s=1 << 30, orders_1d=1 << 30, strikes=1 << 30)
     # A ten-thousandth of a market second in a second: the market stands still.
     venue = LocalVenue(VenueSetup(n_accounts=1, with_ed25519=setup.has_ed25519, limits=limits, speed=1e-4))
