@@ -62,7 +62,7 @@ class FastChannel:
     def on_message(self, data: Message, now_ns: int) -> None:
         """One whole message. Up to the write, as little as can be: what is touched here is cold between two ticks."""
         n = len(data)
-        if n > self._n_max or now_ns <= self._core.now_ns or self._effects:
+        if n > self._n_max or now_ns < self._core.now_ns or self._effects:
             self._run(self._stand_aside, data, now_ns)
             return
         try:
