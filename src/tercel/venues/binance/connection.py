@@ -181,7 +181,7 @@ class BinanceConnection(VenueConnection):
         error = None if status == 200 else error_of(status, body)
         if pause_ns := asking.asked_pause_ns(status, headers):
             self.blocked(pause_ns, status == 418, now_ns)
-        if self._sender.on_response(request_id, status, body, error, now_ns):
+        if self._sender.pending.on_response(request_id, status, body, error, now_ns):
             self._plan()
             return
         asked = self._asked.pop(request_id, None)
@@ -197,7 +197,7 @@ class BinanceConnection(VenueConnection):
         self._plan()
 
     def on_failure(self, request_id: int, why: str, was_sent: bool, now_ns: int) -> None:
-        if not self._sender.on_failure(request_id, was_sent, now_ns):
+        if not self._sender.pending.on_failure(request_id, was_sent, now_ns):
             asked = self._asked.pop(request_id, None)
             if asked is not None:
                 self.notes.append(f"{self.name}: {asked.what}: no answer: {why}")
@@ -212,7 +212,7 @@ class BinanceConnection(VenueConnection):
                 self._connect(str(extra), now_ns)
             else:
                 self._ask(what, extra, now_ns)
-        self._sender.on_wake(now_ns)
+        self._sender.pending.on_wake(now_ns)
         self._plan()
 
     def send_commands(self, commands: np.ndarray, now_ns: int) -> None:
@@ -222,7 +222,7 @@ class BinanceConnection(VenueConnection):
                 self.desk.rejected(c[2], c[12], c[8], c[3], c[4], reasons.VENUE_UNSUPPORTED, now_ns)
             commands = commands[~is_linked & ~np.isin(commands["id"], commands["id"][is_linked])]
         self._sender.send(commands, now_ns)
-        deadline_ns = self._sender.deadline_ns
+        deadline_ns = self._sender.pending.deadline_ns
         if deadline_ns < self.next_wake_ns:
             self.next_wake_ns = deadline_ns
 
@@ -243,7 +243,7 @@ class BinanceConnection(VenueConnection):
     def _plan(self) -> None:
         """When `on_wake` is wanted next; what an input has changed may open or close the fast path."""
         self._sender.refresh()
-        self.next_wake_ns = min(min(self._due.values(), default=NEVER), self._sender.deadline_ns)
+        self.next_wake_ns = min(min(self._due.values(), default=NEVER), self._sender.pending.deadline_ns)
 
     def _connect(self, channel: str, now_ns: int) -> None:
         if self._is_closing or self._state[channel] != "down":
@@ -428,7 +428,7 @@ class BinanceConnection(VenueConnection):
             return
         if answer.rateLimits:
             self.limits.learn(answer.rateLimits, self.venue_ns(now_ns))
-        self._sender.on_answer(answer, now_ns)
+        self._sender.pending.on_answer(answer, now_ns)
 
     def _on_user(self, data: bytes | bytearray | memoryview | msgspec.Raw, now_ns: int) -> None:
         name, event = self._user.message(data)

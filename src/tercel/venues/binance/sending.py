@@ -1,12 +1,12 @@
-"""Order entry: COMMAND rows to requests of the WebSocket API (or HTTP), their answers to rows, log-on and subscription.
+"""Order entry: COMMAND rows to requests of the WebSocket API (or HTTP), log-on and subscription.
 
-Every command is answered: by a request that leaves, or by a row that says why not. A request whose answer does not come
-is never taken for refused: its order joins `in_doubt`. Called by `connection`, which owns channels and clocks.
+Every command is answered: by a request that leaves, or by a row that says why not. What answers to requests mean stands
+in `pending`. Called by `connection`, which owns channels and clocks.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 import numpy as np
@@ -16,10 +16,10 @@ from tercel.model.commands import AMEND, CANCEL, CANCEL_ALL, GTX, LIMIT, LINK, N
 from tercel.venues.binance import encoding
 from tercel.venues.binance.desk import LiveOrder
 from tercel.venues.binance.encoding import HTTP_TWINS, Params
-from tercel.venues.binance.messages import ErrorBody, OrderBody, WsAnswer
 from tercel.venues.binance.path import BinanceFastPath
-from tercel.venues.binance.refusals import CLOCK_CODE, UNKNOWN_OUTCOME, reason_of, words_of
-from tercel.venues.contract import NEVER, Request, Send
+from tercel.venues.binance.pending import Pending, PendingRequests
+from tercel.venues.binance.refusals import CLOCK_CODE, words_of
+from tercel.venues.contract import Request, Send
 
 if TYPE_CHECKING:
     from tercel.venues.binance.connection import BinanceConnection
@@ -49,42 +49,13 @@ class _Command(NamedTuple):
     instrument: int
 
 
-class _Pending(msgspec.Struct):
-    """A request that is not answered. kind: NEW, AMEND, CANCEL, CANCEL_ALL, or 0 for a log-on or a subscription."""
-
-    kind: int
-    method: str
-    id: int
-    i: int
-    side: int
-    px: int
-    qty: int
-    due_ns: int
-    is_http: bool
-
-
-class _Replaced(msgspec.Struct):
-    """What cancelReplace adds to its error: how each half went."""
-
-    cancelResult: str = ""  # noqa: N815
-    newOrderResult: str = ""  # noqa: N815
-    cancelResponse: msgspec.Raw = msgspec.Raw()  # noqa: N815
-    newOrderResponse: msgspec.Raw = msgspec.Raw()  # noqa: N815
-
-
-class _Ban(msgspec.Struct):
-    """What a 429 or 418 of the WebSocket API adds: the venue's time until which nothing may be sent, ms."""
-
-    retryAfter: int = 0  # noqa: N815
-
-
 class Sender:
-    """Sends orders of one connection. deadline_ns: when the oldest unanswered request is given up."""
+    """Sends orders of one connection. pending: what waits for an answer."""
 
     def __init__(self, connection: BinanceConnection) -> None:
         self._c = connection
         self._grids = {i: encoding.Grid(x) for i, x in connection.instruments.items()}
-        self._pending: dict[int, _Pending] = {}
+        self.pending = PendingRequests(connection, self._answered_session)
         self._encode = msgspec.json.Encoder().encode
         self._api_key = "" if connection.signer is None else connection.signer.api_key
         self._is_logged_on = False
@@ -107,12 +78,6 @@ class Sender:
         """The key can log a session on, after which no request is signed."""
         return self._c.signer is not None and self._c.signer.can_log_on
 
-    @property
-    def deadline_ns(self) -> int:
-        """When `on_wake` has something to give up."""
-        # Requests are kept in the order they left, and all wait equally long.
-        return next(iter(self._pending.values())).due_ns if self._pending else NEVER
-
     # --- the session -------------------------------------------------------------------------------------------------
 
     def opened(self, now_ns: int) -> None:
@@ -126,12 +91,11 @@ class Sender:
     def lost(self) -> None:
         """The order channel is gone: what was asked there may or may not have been done."""
         self._is_logged_on = False
-        for number in [number for number, x in self._pending.items() if not x.is_http]:
-            self._doubt(self._pending.pop(number))
+        self.pending.lost()
 
     def _session(self, method: str, params: Params, is_signed: bool, now_ns: int) -> None:
         self._leave(
-            _Pending(0, method, 0, 0, 0, 0, 0, now_ns + self._c.settings.answer_timeout_ns, False), params, now_ns
+            Pending(0, method, 0, 0, 0, 0, 0, now_ns + self._c.settings.answer_timeout_ns, False), params, now_ns
         )
 
     def _answered_session(self, method: str, status: int, code: int, now_ns: int) -> None:
@@ -191,16 +155,16 @@ class Sender:
 
     def _book(self, commands: np.ndarray, now_ns: int) -> None:
         """Note (n,) COMMAND whose requests have left by the compiled way, under the last n numbers."""
-        desk, pending = self._c.desk, self._pending
+        desk, pending = self._c.desk, self.pending
         due_ns = now_ns + self._c.settings.answer_timeout_ns
         number = self.fast.next_number - len(commands)
         for _, _, id, px, qty, _, _, kind, side, _, tif, _, i in commands.tolist():
             if kind == NEW:
                 order = desk.add(LiveOrder(id, i, side, px, qty, tif == GTX))
                 order.sent_ns = now_ns
-                pending[number] = _Pending(NEW, "order.place", id, i, side, px, qty, due_ns, False)
+                pending.add(number, Pending(NEW, "order.place", id, i, side, px, qty, due_ns, False))
             else:
-                pending[number] = _Pending(CANCEL, "order.cancel", id, i, side, px, qty, due_ns, False)
+                pending.add(number, Pending(CANCEL, "order.cancel", id, i, side, px, qty, due_ns, False))
             number += 1
 
     def _blocked(self, now_ns: int) -> int:
@@ -294,7 +258,7 @@ class Sender:
             self._http(kind, method, params, c, now_ns)
             return
         due_ns = now_ns + self._c.settings.answer_timeout_ns
-        pending = _Pending(kind, method, c.id, c.instrument, c.side, c.px, c.qty, due_ns, False)
+        pending = Pending(kind, method, c.id, c.instrument, c.side, c.px, c.qty, due_ns, False)
         params |= self._c.timing(now_ns)
         self._leave(pending, params, now_ns)
 
@@ -304,13 +268,13 @@ class Sender:
         if kind in (NEW, AMEND):
             self._c.limits.used("ORDERS", 1, venue_ns)
 
-    def _leave(self, pending: _Pending, params: Params, now_ns: int) -> None:
+    def _leave(self, pending: Pending, params: Params, now_ns: int) -> None:
         """One frame of the WebSocket API, signed where the session is not logged on."""
         assert self._c.signer is not None
         if not self._is_logged_on:
             params = self._c.signer.params(params)
         number = self._c.take_id()
-        self._pending[number] = pending
+        self.pending.add(number, pending)
         self._count(pending.kind, now_ns)
         frame = self._encode({"id": number, "method": pending.method, "params": params})
         self._c.effects.append(Send("orders", frame))
@@ -321,123 +285,10 @@ class Sender:
         settings = self._c.settings
         number = self._c.take_id()
         due_ns = now_ns + settings.answer_timeout_ns
-        self._pending[number] = _Pending(kind, method, c.id, c.instrument, c.side, c.px, c.qty, due_ns, True)
+        self.pending.add(number, Pending(kind, method, c.id, c.instrument, c.side, c.px, c.qty, due_ns, True))
         self._count(kind, now_ns)
         verb, path = HTTP_TWINS.get(method, ("DELETE", "/openOrders" if settings.is_spot else "/allOpenOrders"))
         query = self._c.signer.query(params | self._c.timing(now_ns))
         url = f"{settings.rest}{settings.api}{path}?{query}"
         headers = {"X-MBX-APIKEY": self._api_key}
         self._c.effects.append(Request(number, method, verb, url, headers, b"", 1, kind in (CANCEL, CANCEL_ALL)))
-
-    # --- answers -----------------------------------------------------------------------------------------------------
-
-    def on_answer(self, answer: WsAnswer, now_ns: int) -> None:
-        """An answer of the WebSocket API."""
-        number = answer.id if isinstance(answer.id, int) else -1
-        pending = self._pending.pop(number, None)
-        error = None if answer.status == _OK else answer.error or ErrorBody(0, f"status {answer.status}")
-        if error is not None and answer.status in (429, 418):
-            ban = _decoded(error.data, _Ban)
-            until_ns = (ban.retryAfter if ban is not None else 0) * _MS
-            wait_ns = until_ns - self._c.venue_ns(now_ns) if until_ns else 10 * _S
-            self._c.blocked(max(0, wait_ns), answer.status == 418, now_ns)
-        if pending is None:
-            if error is not None:
-                self._c.notes.append(f"{self._c.name}: order channel: status {answer.status}, code {error.code}")
-                if answer.status == 401:
-                    self._c.drop("orders", "session revoked")
-            return
-        if pending.kind == 0:
-            self._answered_session(pending.method, answer.status, 0 if error is None else error.code, now_ns)
-        elif error is None:
-            self._done(pending, answer.result, now_ns)
-        else:
-            self._failed(pending, answer.status, error, now_ns)
-
-    def on_response(self, number: int, status: int, body: bytes, error: ErrorBody | None, now_ns: int) -> bool:
-        """An answer of HTTP; False where the request was not one of ours."""
-        pending = self._pending.pop(number, None)
-        if pending is None:
-            return False
-        if error is None:
-            self._done(pending, body, now_ns)
-        else:
-            self._failed(pending, status, error, now_ns)
-        return True
-
-    def on_failure(self, number: int, was_sent: bool, now_ns: int) -> bool:
-        """No answer of HTTP will come; False where the request was not one of ours."""
-        pending = self._pending.pop(number, None)
-        if pending is not None and was_sent:
-            self._doubt(pending)
-        elif pending is not None:
-            self._refuse(pending, reasons.VENUE_DOWN, now_ns)
-        return pending is not None
-
-    def on_wake(self, now_ns: int) -> None:
-        """Give up waiting for answers that are overdue: their orders are in doubt."""
-        while self._pending and self.deadline_ns <= now_ns:
-            pending = self._pending.pop(next(iter(self._pending)))
-            if pending.kind == 0:
-                self._c.drop("orders", f"{pending.method} was not answered")
-            self._doubt(pending)
-
-    def _doubt(self, pending: _Pending) -> None:
-        if pending.kind in (NEW, AMEND, CANCEL):
-            self._c.in_doubt.add(pending.id)
-
-    def _done(self, pending: _Pending, result: Any, now_ns: int) -> None:
-        if pending.kind == NEW:
-            body = _decoded(result, OrderBody)
-            if body is None:
-                self._doubt(pending)
-                return
-            self._c.desk.acked(pending.id, body.orderId, (body.transactTime or body.updateTime) * _MS, now_ns)
-
-    def _failed(self, pending: _Pending, status: int, error: ErrorBody, now_ns: int) -> None:
-        if error.code == CLOCK_CODE:
-            self._c.measure_clock(now_ns)
-        if error.code in UNKNOWN_OUTCOME or (error.code == 0 and status >= 500):
-            self._doubt(pending)
-            return
-        if pending.method == "order.cancelReplace" and error.code in (-2021, -2022):
-            self._half(pending, error, now_ns)
-            return
-        if status in (429, 418):
-            self._refuse(pending, reasons.VENUE_BANNED if status == 418 else reasons.VENUE_RATE_LIMIT, now_ns)
-            return
-        self._refuse(pending, reason_of(error.code, error.msg, self._c.settings.is_spot), now_ns)
-
-    def _half(self, pending: _Pending, error: ErrorBody, now_ns: int) -> None:
-        """A cancelReplace of which one half failed, or both."""
-        halves = _decoded(error.data, _Replaced)
-        if halves is None:
-            self._doubt(pending)
-            return
-        is_gone = halves.cancelResult == "SUCCESS"
-        why = _decoded(halves.newOrderResponse if is_gone else halves.cancelResponse, ErrorBody)
-        if why is None or halves.newOrderResult == "SUCCESS":
-            self._doubt(pending)
-            return
-        self._c.desk.amend_rejected(pending.id, pending.i, reason_of(why.code, why.msg, True), now_ns, is_gone)
-
-    def _refuse(self, pending: _Pending, reason: int, now_ns: int) -> None:
-        desk = self._c.desk
-        if pending.kind == NEW:
-            # An order that has filled or ended meanwhile was not refused, whatever the answer says.
-            if pending.id in desk.open:
-                desk.rejected(pending.id, pending.i, pending.side, pending.px, pending.qty, reason, now_ns)
-        elif pending.kind == CANCEL:
-            desk.cancel_rejected(pending.id, pending.i, reason, now_ns)
-        elif pending.kind == AMEND:
-            desk.amend_rejected(pending.id, pending.i, reason, now_ns)
-        else:
-            self._c.notes.append(f"{self._c.name}: {pending.method} refused, reason {reason}")
-
-
-def _decoded(data: Any, kind: Any) -> Any:
-    """`data` as `kind`, None where it is not one."""
-    try:
-        return msgspec.json.decode(data, type=kind)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValueError):
-        return None
