@@ -36,13 +36,14 @@ MODEL = MarketModel(mid_px=10_000, limit_rate=60.0, market_rate=8.0, warmup_s=5.
 SMALL = Capacity(depth_ticks=4096, far_levels=512, orders=256, commands=256, timers=16)
 
 
-def coin_venue(seed: int = 1) -> LocalVenue:
+def coin_venue(seed: int = 1, *, with_ed25519: bool = False) -> LocalVenue:
     """A venue with one lively symbol and one account; sessions that start each second would meet its rate limits."""
     # The venue lives in the process of the session here: what it compiles late is not the session's.
     for entry in ENTRIES:
         _ = entry.call
     listed = SymbolRules(instrument=COIN, market=MODEL, notional_min="0.1")
-    return LocalVenue(VenueSetup(seed=seed, symbols=[listed], n_accounts=1, limits=LimitRules.none()))
+    limits = LimitRules.none()
+    return LocalVenue(VenueSetup(seed=seed, symbols=[listed], n_accounts=1, limits=limits, with_ed25519=with_ed25519))
 
 
 def coin_connection(rest_url: str, stream_url: str, ws_api_url: str, key: ApiKey) -> BinanceConnection:

@@ -20,6 +20,7 @@ import pytest
 from live.session_parts import coin_venue
 from tercel.errors import NetworkError
 from tercel.live.control import ask_session
+from tercel.localvenue.accounts import demo_key, ed25519_private_pem
 from tercel.localvenue.server import VenueServer
 from tercel.model.commands import NEW
 from tercel.model.events import FILL
@@ -73,11 +74,15 @@ class Process:
         return await self._ended
 
 
-async def _nursery(server: VenueServer, directory: Path) -> asyncio.subprocess.Process:
-    key = server.venue.keys[0]
+async def _nursery(server: VenueServer, directory: Path, has_logon: bool) -> asyncio.subprocess.Process:
+    """has_logon: its key logs the session on, so that market messages are answered by the compiled path to its end."""
+    key, secret = server.venue.keys[0], server.venue.keys[0].secret.decode()
+    if has_logon:
+        seed = server.venue.rules.seed
+        key, secret = demo_key(seed, 1, "ed25519"), ed25519_private_pem(seed, 1)
     return await asyncio.create_subprocess_exec(
         sys.executable, str(_PROGRAM), str(directory), server.rest_url, server.stream_url, server.ws_api_url, key.key,
-        key.secret.decode(), stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
+        secret, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
     )  # fmt: skip
 
 
@@ -130,8 +135,9 @@ def test_a_killed_session_loses_and_doubles_nothing(tmp_path, first):
     rng = random.Random(7 + first)
 
     async def main() -> None:
-        async with VenueServer(coin_venue()) as server:
-            nursery = await _nursery(server, tmp_path)
+        has_logon = first // _SERIES % 2 == 0
+        async with VenueServer(coin_venue(with_ed25519=has_logon)) as server:
+            nursery = await _nursery(server, tmp_path, has_logon)
             process = Process(nursery)
             try:
                 await process.ready()
