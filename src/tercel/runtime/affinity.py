@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from tercel.errors import AffinityError
 
@@ -62,8 +62,9 @@ class OwnCore:
 
     A thread begins where the one that made it may run, so threads made later would come to the same core: call
     `keep_others_off` now and then. It moves them, and those of libraries, to where the process was allowed before.
-    Where that was this core alone they stay: `others` is empty then. What other processes do is the system's business;
-    a core that is kept from them (isolcpus, cpusets) may be given although this process is not allowed there by itself.
+    Where that was this core alone they stay: `others` is empty then. At the end all go back. What other processes do is
+    the system's business; a core that is kept from them (isolcpus, cpusets) may be given although this process is not
+    allowed there by itself.
 
     core: its number. others: where the process's other threads may run. Raises AffinityError on entering.
     """
@@ -74,6 +75,7 @@ class OwnCore:
         self._before: frozenset[int] = frozenset()
         self._own = 0
         self._known: set[int] = set()
+        self._moved: dict[int, set[int]] = {}
 
     def __enter__(self) -> OwnCore:
         self._before = pin(self.core)
@@ -86,6 +88,11 @@ class OwnCore:
     def __exit__(self, *_: object) -> None:
         if threading.get_native_id() == self._own:
             pin(self._before)
+        # Only those that still live: numbers of dead threads may be another process's by now.
+        for thread in {int(name) for name in os.listdir("/proc/self/task")} & self._moved.keys():
+            with suppress(OSError):
+                os.sched_setaffinity(thread, self._moved[thread])
+        self._moved.clear()
 
     def keep_others_off(self) -> int:
         """Move threads made since the last call off the core; returns how many were moved. Some microseconds."""
@@ -102,6 +109,8 @@ class OwnCore:
             if self.core not in allowed:
                 return False
             os.sched_setaffinity(thread, (allowed - {self.core}) or self.others)
+            # A thread that was made meanwhile had the core from its maker alone.
+            self._moved[thread] = allowed if allowed != {self.core} else set(self._before)
         except OSError:
             # It has ended meanwhile, or the system keeps it where it is: nothing that could be done here.
             return False

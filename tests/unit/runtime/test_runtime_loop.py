@@ -177,6 +177,7 @@ def test_a_core_of_ones_own_is_left_by_the_other_threads():
         assert os.sched_getaffinity(placed.id) == {min(own.others)}, "who is elsewhere already is let alone"
         placed.end()
     assert permitted_cores() == before
+    assert os.sched_getaffinity(early.id) == before, "what was moved for a while is given back"
     early.end()
 
 
