@@ -74,10 +74,14 @@ class _NoJournal:
 
 
 def tick_to_order(*, quick: bool = False) -> list[Row]:
-    """Without a journal, with one synced by a thread, and with one synced before each order: p50 and p99 of each."""
+    """Without a journal, with one synced by a thread, and with one synced before each order: p50 and p99 of each.
+
+    The first two, which have something to reach, are run five times, each with processes of its own at the other end;
+    the run whose ratio of that percentile is the median counts.
+    """
     cores = sorted(permitted_cores()) if n_cores() > 1 else [-1]
     setup = Setup(
-        n_blocks=3 if quick else 10, n_ticks=200 if quick else 1_000, venue_core=cores[0], client_core=cores[-1]
+        n_blocks=3 if quick else 5, n_ticks=200 if quick else 1_000, venue_core=cores[0], client_core=cores[-1]
     )
     rows: list[Row] = []
     for words, sync, p50, p99 in (
@@ -85,17 +89,25 @@ def tick_to_order(*, quick: bool = False) -> list[Row]:
         ("tick to order, journal synced every 5 ms", Sync(every_ms=5.0), 1.25, 1.25),
         ("tick to order, journal synced before each order", Sync(every_ms=0, on_order=True), None, None),
     ):
-        times = run(_contest(setup, sync))
-        size = f"{times.tick_bytes} bytes in, {times.order_bytes} out, {len(times.ours):,} ticks"
+        runs = [run(_contest(setup, sync)) for _ in range(1 if quick or p50 is None else 5)]
+        size = f"{runs[0].tick_bytes} bytes in, {runs[0].order_bytes} out, {len(runs[0].ours):,} ticks"
         for name, percentile, within in (("p50", 50, p50), ("p99", 99, p99)):
-            ours, echo = (float(np.percentile(side, percentile)) / 1e3 for side in (times.ours, times.echo))
+            found = sorted((_percentiles(times, percentile) for times in runs), key=lambda x: x[0] / x[1])
+            ours, echo = found[len(found) // 2]
             reach = Reach() if within is None else Reach(ratio_min=round(1 / within, 4))
-            note = f"{ours / echo:.3f} times the echo" + (f", to reach {within}" if within else "") + f"; {size}"
+            each = ", ".join(f"{one / other:.3f}" for one, other in found)
+            note = f"{each} times the echo" + (f", to reach {within}" if within else "") + f"; {size}"
             rows.append(
                 make_row(f"{words}, {name}", unit="us", ours=ours, theirs=echo, peer="bare picows echo", reach=reach,
                          note=note)
             )  # fmt: skip
     return rows
+
+
+def _percentiles(times: Times, percentile: int) -> tuple[float, float]:
+    """Of the session and of the echo, in us."""
+    ours, echo = (float(np.percentile(side, percentile)) / 1e3 for side in (times.ours, times.echo))
+    return ours, echo
 
 
 async def _contest(setup: Setup, sync: Sync | None) -> Times:
