@@ -41,7 +41,7 @@ class FastChannel:
     ) -> None:
         self.name = name
         self._core, self._link, self._path, self._slow, self._run = core, link, path, slow, run
-        self._flow, self._engine, self._feed = core.flow, core.engine, core.flow.feed
+        self._flow, self._feed = core.flow, core.flow.feed
         self._rows, self._effects = link.connection.rows, link.connection.effects
         self._writers = link.connection.writers
         self._call, self._at, self._answer, self._out = path.call, path.at, path.answer, path.out
@@ -99,14 +99,11 @@ class FastChannel:
             self._stand_aside(data, now_ns)
 
     def _write_each(self, n: int) -> None:
-        start = 0
         write = self._writers.get(self._channel)
-        for end in self._answer[_ENDS : _ENDS + n]:
-            request = self._out[start:end]
+        for request in self._path.requests(n):
             # Behind one that had to wait, all wait: they leave in order.
             if write is None or self._effects or not write(request):
                 self._effects.append(Send(self._channel, bytes(request)))
-            start = end
 
     def _done(self, now_ns: int) -> None:
         """Every row was stepped, and nothing follows."""

@@ -128,6 +128,11 @@ class FastPath(ABC):
     out: memoryview
     channel: str
 
+    def requests(self, n: int) -> list[memoryview]:
+        """The `n` requests that are ready, in order; good until the next call."""
+        ends = [0, *self.answer[self.ENDS : self.ENDS + n]]
+        return [self.out[ends[k] : ends[k + 1]] for k in range(n)]
+
     @abstractmethod
     def sent(self, commands: np.ndarray, now_ns: int) -> None:
         """Book (n,) COMMAND whose requests were just written."""

@@ -94,11 +94,6 @@ class BinanceFastPath(FastPath):
         self._batch[:n] = commands
         return self._call_commands(self.at, n, now_ns)
 
-    def requests(self, n: int) -> list[memoryview]:
-        """The `n` requests that are ready; good until the next call."""
-        ends = [0, *self.answer[self.ENDS : self.ENDS + n]]
-        return [self.out[ends[k] : ends[k + 1]] for k in range(n)]
-
     # --- for the driver ----------------------------------------------------------------------------------------------
 
     def sent(self, commands: np.ndarray, now_ns: int) -> None:

@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Sender"]
 
-_MS = 1_000_000
-_S = 1_000_000_000
 _OK = 200
 
 
